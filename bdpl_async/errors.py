@@ -1,0 +1,98 @@
+"""Every error this project raises on purpose, in one tree.
+
+    BdplError
+    ├── UsageError              yours to mend; nothing was sent
+    │   ├── ConfigError         a file, key or option says something we cannot use
+    │   ├── DataError           a data file, row or column is not what the task needs
+    │   └── LabelError          a label word cannot be read off this model
+    ├── BudgetTooSmall          the grant does not buy one update and its evaluation
+    ├── BudgetExhausted         a reservation did not fit; the run ends in good order
+    └── ProviderError           the model's side
+        ├── ProviderRefused     for good: key, quota, unknown model, no usable read-out
+        ├── RequestFailed       this request, however often it is sent; others may pass
+        └── ProviderUnavailable for now: waits and retries may help
+
+Each class knows whether another try can help (`retryable`), the wait that the other side asked
+for (`retry_after`, seconds) and what the reader can do (`hint`).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BdplError",
+    "BudgetExhausted",
+    "BudgetTooSmall",
+    "ConfigError",
+    "DataError",
+    "LabelError",
+    "ProviderError",
+    "ProviderRefused",
+    "ProviderUnavailable",
+    "RequestFailed",
+    "UsageError",
+]
+
+
+class BdplError(Exception):
+    """The root: catching it catches everything this project raises on purpose.
+
+    Args:
+        message: what happened, and to which file, key or request.
+        hint: what to do next.
+        retry_after: seconds that the other side asked us to wait.
+    """
+
+    retryable: bool = False
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}\n  {self.hint}" if self.hint else message
+
+
+class UsageError(BdplError):
+    """Raised when the caller's input cannot be used; nothing was sent."""
+
+
+class ConfigError(UsageError):
+    """Raised when a file, key or option of the configuration cannot be used."""
+
+
+class DataError(UsageError):
+    """Raised when a data file, one of its rows or columns, is not what the task needs."""
+
+
+class LabelError(UsageError):
+    """Raised when a label word cannot be read off the model, or two cannot be told apart."""
+
+
+class BudgetTooSmall(BdplError):
+    """Raised before anything is sent when the budget does not buy one update and its evaluation."""
+
+
+class BudgetExhausted(BdplError):
+    """Raised when a reservation does not fit into what is left; the run then ends in good order."""
+
+
+class ProviderError(BdplError):
+    """Raised when the model's side does not give a usable answer."""
+
+
+class ProviderRefused(ProviderError):
+    """Raised when the provider says no for good: key, quota, unknown model, no read-out."""
+
+
+class RequestFailed(ProviderError):
+    """Raised when one request fails however often it is sent; its neighbours may pass."""
+
+
+class ProviderUnavailable(ProviderError):
+    """Raised when the provider cannot answer now; another try may succeed."""
+
+    retryable = True

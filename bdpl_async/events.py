@@ -1,0 +1,92 @@
+"""What a run says as it goes: frozen records that a terminal, a log and a test all read.
+
+`t` is seconds since the run began, by a monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from bdpl_async.evaluation import Evaluation
+from bdpl_async.result import Result, Totals
+
+__all__ = ["Evaluated", "Event", "Finished", "Note", "Probed", "Started", "Step", "to_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run begins; nothing was sent yet."""
+
+    type: ClassVar[str] = "started"
+    t: float
+    task: str
+    model: str
+    method: str
+    seed: int
+    train: int
+    dev: int
+    test: int
+    steps: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The model was looked at: label words resolved, how it likes to be asked."""
+
+    type: ClassVar[str] = "probed"
+    t: float
+    batch: int
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One update: mean loss of the sampled prompts, mean entropy of the positions (nats)."""
+
+    type: ClassVar[str] = "step"
+    t: float
+    step: int
+    loss: float
+    entropy: float
+    kl: float
+    prompt: str
+    usage: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A prompt was scored on a split; `role` is learned, empty or finalist."""
+
+    type: ClassVar[str] = "evaluated"
+    t: float
+    split: str
+    role: str
+    prompt: str
+    result: Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a person should know: a warning, in one sentence."""
+
+    type: ClassVar[str] = "note"
+    t: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is over; always the last event."""
+
+    type: ClassVar[str] = "finished"
+    t: float
+    result: Result
+
+
+Event = Started | Probed | Step | Evaluated | Note | Finished
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as one line of events.jsonl."""
+    return {"type": event.type, **asdict(event)}

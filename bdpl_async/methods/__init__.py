@@ -1,0 +1,49 @@
+"""Ways to find a prompt, all behind one Protocol and on one ledger.
+
+bdpl        softmax policy, leave-one-out policy gradient     policy_search
+bdpl-paper  simplex policy, AdamW, projection: the paper's    policy_search
+random      prompts drawn uniformly, the best kept            random_search
+manual      the prompt that a person wrote                    fixed
+empty       no prompt at all                                  fixed
+"""
+
+from __future__ import annotations
+
+from bdpl_async.config import Config
+from bdpl_async.errors import ConfigError
+from bdpl_async.methods.fixed import FixedPrompt
+from bdpl_async.methods.method import Method
+from bdpl_async.methods.policy_search import PolicySearch
+from bdpl_async.methods.random_search import RandomSearch
+from bdpl_async.policy import PaperPolicy, Policy
+from bdpl_async.records import Prompt
+
+__all__ = ["Method", "make_method"]
+
+
+def make_method(config: Config, vocabulary: tuple[str, ...]) -> Method:
+    """The method that ``optimizer.method`` names.
+
+    Raises:
+        ConfigError: `manual` without ``prompt.manual``, or a method that is not built yet.
+    """
+    settings, length, size = config.optimizer, config.prompt.length, len(vocabulary)
+    match settings.method:
+        case "bdpl":
+            policy = Policy(length, size, lr=settings.lr, max_kl=settings.max_kl)
+            return PolicySearch(policy, vocabulary)
+        case "bdpl-paper":
+            return PolicySearch(PaperPolicy(length, size, lr=settings.lr), vocabulary)
+        case "random":
+            return RandomSearch(length, vocabulary)
+        case "empty":
+            return FixedPrompt(Prompt())
+        case "manual":
+            if config.prompt.manual is None:
+                raise ConfigError(
+                    "prompt.manual: the method 'manual' needs a prompt to send",
+                    hint='add manual = "..." under [prompt], or --set prompt.manual="..."',
+                )
+            return FixedPrompt(Prompt.of(config.prompt.manual))
+        case other:
+            raise ConfigError(f"optimizer.method: {other!r} is not built yet")

@@ -1,0 +1,68 @@
+"""BDPL: a policy over prompts, moved by the losses of the prompts it draws."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdpl_async.policy import Indices, PromptPolicy, Snapshot, draw, entropy
+from bdpl_async.records import Prompt
+
+__all__ = ["PolicySearch"]
+
+DRAWS_PER_FINALIST = 8
+
+
+class PolicySearch:
+    """The paper's method for any policy that asks and tells.
+
+    Args:
+        policy: the distributions and their update.
+        vocabulary: N candidates; index j of the policy is ``vocabulary[j]``.
+    """
+
+    def __init__(self, policy: PromptPolicy, vocabulary: tuple[str, ...]) -> None:
+        self._policy = policy
+        self._vocabulary = vocabulary
+        self._asked: Indices = np.zeros((0, 0), np.int64)
+
+    def ask(self, rng: np.random.Generator, count: int) -> list[Prompt]:
+        """Draw `count` prompts from the policy."""
+        self._asked = self._policy.ask(rng, count)
+        return [self._prompt(row) for row in self._asked]
+
+    def tell(self, losses: NDArray[np.float64]) -> float:
+        """One policy-gradient update."""
+        return self._policy.tell(self._asked, losses).kl
+
+    def best(self) -> Prompt:
+        """The likeliest token of every position."""
+        return self._prompt(np.argmax(self._policy.probabilities, axis=1))
+
+    def entropy(self) -> float:
+        """Mean entropy of the positions (nats)."""
+        return entropy(self._policy.probabilities)
+
+    def finalists(self, rng: np.random.Generator, count: int) -> list[Prompt]:
+        """The argmax, then the likeliest of some draws from the final distribution.
+
+        Never the luckiest prompt seen in training: that one is a winner's curse.
+        """
+        probabilities = self._policy.probabilities
+        rows = draw(probabilities, rng, DRAWS_PER_FINALIST * count)
+        with np.errstate(divide="ignore"):
+            logs = np.log(probabilities)
+        likelihood = logs[np.arange(rows.shape[1]), rows].sum(axis=1)
+        ranked = [self._prompt(rows[i]) for i in np.argsort(-likelihood, kind="stable")]
+        return list(dict.fromkeys([self.best(), *ranked]))[:count]
+
+    def snapshot(self) -> Snapshot:
+        """All state as arrays that later updates do not touch."""
+        return self._policy.snapshot()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be exactly as at `snapshot`."""
+        self._policy.restore(snapshot)
+
+    def _prompt(self, row: Indices) -> Prompt:
+        return Prompt(tuple(self._vocabulary[j] for j in row))

@@ -1,0 +1,134 @@
+"""How a grant is divided: updates, choosing on dev, the final test.
+
+Everything is priced as the gate will ask for it, so that a slice kept for the end really is
+enough. Pure: prices come in as a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bdpl_async.budget import Amount, Budget, Ledger
+from bdpl_async.errors import BudgetTooSmall
+from bdpl_async.selection import evaluations, halving
+
+__all__ = ["Plan", "make_plan"]
+
+DEV_SHARE = 0.25
+TEST_SHARE = 1 / 3
+FEWEST_DEV = 32
+Price = Callable[[int], Amount]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the end of a run may use.
+
+    Attributes:
+        dev: dev examples that prompts are chosen and scored on.
+        test: test examples; 0 for none.
+        finalists: prompts that go into the selection.
+        notes: what a person should know about a split that had to be cut.
+    """
+
+    dev: int
+    test: int
+    finalists: int
+    notes: tuple[str, ...] = ()
+
+    def selection(self, finalists: int | None = None) -> list[int]:
+        """The asks of choosing among the finalists, as numbers of example evaluations."""
+        return evaluations(halving(finalists or self.finalists, self.dev))
+
+    def closing(self, finalists: int | None = None) -> list[int]:
+        """All asks after the last update: selection, then learned and empty prompt on test."""
+        return [*self.selection(finalists), *([self.test] * 2 if self.test else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the task and the settings would like to have."""
+
+    update: int
+    dev: int
+    test: int
+    finalists: int
+
+
+def total(price: Price, asks: Sequence[int]) -> Amount:
+    """What so many asks cost together."""
+    return sum((price(count) for count in asks if count), Amount())
+
+
+def make_plan(sizes: Sizes, budget: Budget, price: Price) -> Plan:
+    """Divide the grant: dev a quarter, test a third at most, the rest learns.
+
+    Raises:
+        BudgetTooSmall: it does not buy one update and its evaluation; says what it takes.
+    """
+    ledger = Ledger(budget)
+    dev = min(sizes.dev, FEWEST_DEV)
+    least = total(price, [sizes.update, dev, dev])
+    if not ledger.fits(least):
+        raise BudgetTooSmall(_too_small(sizes, dev, budget, least))
+    plan = _dev_part(sizes, ledger, price)
+    return _with_test(plan, sizes, ledger, price)
+
+
+def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
+    """As many finalists and dev examples as a quarter of the grant scores."""
+    choices = [
+        Plan(dev, 0, finalists)
+        for dev in dict.fromkeys(_shrinking(sizes.dev, min(sizes.dev, FEWEST_DEV)))
+        for finalists in dict.fromkeys((sizes.finalists, 4, 2))
+        if finalists <= sizes.finalists
+    ]
+    for plan in choices:
+        asks = [*plan.closing(), plan.dev]
+        if ledger.share(total(price, asks)) <= DEV_SHARE:
+            return _noted(plan, "dev", plan.dev, sizes.dev)
+    smallest = min(sizes.dev, FEWEST_DEV)
+    return _noted(Plan(smallest, 0, 1), "dev", smallest, sizes.dev)
+
+
+def _with_test(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
+    """The largest part of the test split that leaves room for learning."""
+    needed = [sizes.update, plan.dev, *plan.selection()]
+    for test in _shrinking(sizes.test, 1):
+        cost = total(price, [test, test])
+        rest = cost + total(price, needed)
+        if test and ledger.share(cost) <= TEST_SHARE and ledger.fits(rest):
+            larger = Plan(plan.dev, test, plan.finalists, plan.notes)
+            return _noted(larger, "test", test, sizes.test)
+    return _noted(plan, "test", 0, sizes.test)
+
+
+def _shrinking(largest: int, smallest: int) -> list[int]:
+    """`largest`, then a tenth less each time, down to `smallest`."""
+    sizes = [largest]
+    while sizes[-1] > smallest:
+        sizes.append(max(smallest, int(sizes[-1] * 0.9)))
+    return sizes
+
+
+def _noted(plan: Plan, split: str, used: int, wanted: int) -> Plan:
+    if used == wanted:
+        return plan
+    what = f"scored on {used} of {wanted} {split} examples" if used else f"no {split} score"
+    note = f"{what}: the budget buys no more beside the learning"
+    return Plan(plan.dev, plan.test, plan.finalists, (*plan.notes, note))
+
+
+def _too_small(sizes: Sizes, dev: int, budget: Budget, least: Amount) -> str:
+    granted = ", ".join(
+        f"{getattr(budget, name)} {name}"
+        for name in ("requests", "prompts", "tokens", "usd")
+        if getattr(budget, name) is not None
+    )
+    return (
+        f"the budget of {granted} is too small: one update takes {sizes.update} prompts,"
+        f" and scoring the learned and the empty prompt on {dev} dev examples {2 * dev} more;"
+        f" together at least {least.prompts} prompts in {least.requests} requests"
+        + (f", about {least.tokens} tokens" if least.tokens else "")
+    )

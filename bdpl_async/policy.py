@@ -1,0 +1,286 @@
+"""What proposes prompts: one categorical distribution over the candidates per position.
+
+`ask` draws prompts as token indices, `tell` takes their losses and moves the distributions. Knows
+no tokens, texts or models, and needs NumPy alone:
+
+    policy = Policy(length=10, size=200)
+    samples = policy.ask(rng, 20)            # (20, 10) indices into the vocabulary
+    policy.tell(samples, losses)             # (20,) one loss per sampled prompt
+
+Two parametrisations: `Policy`, softmax logits that no update can drive to NaN, and `PaperPolicy`,
+probabilities that are projected back onto the simplex, as in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdpl_async.estimator import logit_gradient, probability_gradient
+from bdpl_async.simplex import project
+
+__all__ = ["PaperPolicy", "Policy", "PromptPolicy", "Snapshot", "Update", "draw", "entropy"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Snapshot = dict[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one `tell` did: KL(old || new) per position in nats, and the gradient's norm."""
+
+    kl: float
+    gradient_norm: float
+
+
+class PromptPolicy(Protocol):
+    """What a search needs of a policy."""
+
+    @property
+    def probabilities(self) -> Floats:
+        """(n, N), rows on the simplex; a copy."""
+        ...
+
+    def ask(self, rng: np.random.Generator, count: int) -> Indices:
+        """Draw `count` prompts: (count, n) indices."""
+        ...
+
+    def tell(self, samples: Indices, losses: Floats) -> Update:
+        """Move towards the prompts with the lower losses."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """All state as arrays that later updates do not touch."""
+        ...
+
+    def restore(self, snapshot: Mapping[str, Floats]) -> None:
+        """Be exactly as at `snapshot`."""
+        ...
+
+
+def draw(probabilities: Floats, rng: np.random.Generator, count: int) -> Indices:
+    """Inverse-transform sampling, all samples of a position at once; zero odds are never drawn."""
+    cumulative = np.cumsum(probabilities, axis=1)
+    cumulative /= cumulative[:, -1:]
+    uniform = rng.random((count, probabilities.shape[0]))
+    columns = [
+        np.searchsorted(row, uniform[:, i], side="right") for i, row in enumerate(cumulative)
+    ]
+    return np.stack(columns, axis=1).astype(np.int64)
+
+
+def entropy(probabilities: Floats) -> float:
+    """Mean entropy of the positions, in nats."""
+    logs = np.log(np.where(probabilities > 0, probabilities, 1.0))
+    return float(-(probabilities * logs).sum(axis=1).mean())
+
+
+def divergence(old: Floats, new: Floats) -> float:
+    """Mean over the positions of KL(old || new), in nats; infinite where new forbids a token."""
+    with np.errstate(divide="ignore"):
+        ratio = np.where(old > 0, np.log(np.where(old > 0, old, 1.0)) - np.log(new), 0.0)
+    return float((old * ratio).sum(axis=1).mean())
+
+
+def _check(samples: Indices, losses: Floats, length: int) -> tuple[Indices, Floats]:
+    indices, values = np.asarray(samples, np.int64), np.asarray(losses, np.float64)
+    if indices.ndim != 2 or indices.shape[1] != length or values.shape != indices.shape[:1]:
+        raise ValueError(
+            f"samples must be (I, {length}) and losses (I,), not {indices.shape}, {values.shape}"
+        )
+    if len(values) < 2:
+        raise ValueError("the leave-one-out baseline needs at least two samples")
+    if not np.isfinite(values).all():
+        raise ValueError("losses must be finite: drop the samples that have none")
+    return indices, values
+
+
+def _check_size(length: int, size: int) -> None:
+    if length < 1 or size < 2:
+        raise ValueError(f"a policy needs length >= 1 and size >= 2, not {length} and {size}")
+
+
+class Policy:
+    """Softmax logits, moved along the leave-one-out policy gradient.
+
+    Without `lr` the step is scaled so that the distributions move by `max_kl` nats on average over
+    the positions: a trust region whose size does not depend on the scale of the losses. With `lr`
+    the step is ``lr * gradient``, cut back to `max_kl` where it would go further.
+
+    Args:
+        length: n, the positions.
+        size: N, the candidates.
+        lr: learning rate; None leaves the step to `max_kl`.
+        max_kl: nats per position and step.
+    """
+
+    # Odds of e^-30 are as good as never; below that, logits would only wander off.
+    FLOOR: ClassVar[float] = -30.0
+    # No logit moves further than this in one step, however little the policy would notice.
+    LEAP: ClassVar[float] = 5.0
+
+    def __init__(
+        self, length: int, size: int, *, lr: float | None = None, max_kl: float = 0.02
+    ) -> None:
+        _check_size(length, size)
+        self.lr = lr
+        self.max_kl = max_kl
+        self._logits: Floats = np.zeros((length, size))
+
+    @property
+    def probabilities(self) -> Floats:
+        """(n, N), rows on the simplex; a copy."""
+        return _softmax(self._logits)
+
+    def ask(self, rng: np.random.Generator, count: int) -> Indices:
+        """Draw `count` prompts: (count, n) indices."""
+        return draw(self.probabilities, rng, count)
+
+    def tell(self, samples: Indices, losses: Floats) -> Update:
+        """One step of gradient descent on the expected loss.
+
+        Args:
+            samples: (I, n) as drawn by `ask` from the present state, I >= 2.
+            losses: (I,) finite.
+
+        Raises:
+            ValueError: wrong shapes, or a loss that is not finite.
+        """
+        indices, values = _check(samples, losses, self._logits.shape[0])
+        old = self.probabilities
+        gradient = logit_gradient(indices, values, old)
+        norm = float(np.linalg.norm(gradient))
+        # Equal losses up to rounding carry no news; scaling them up to the cap would be noise.
+        if norm <= 1e-12 * max(1.0, float(np.abs(values).max())):
+            return Update(0.0, norm)
+        self._logits = self._step(gradient / norm, norm, old)
+        return Update(divergence(old, self.probabilities), norm)
+
+    def _step(self, direction: Floats, norm: float, old: Floats) -> Floats:
+        """The logits one step on: `lr` times the gradient, or as far as `max_kl` allows."""
+        if self.lr is not None:
+            logits = self._moved(direction, self.lr * norm)
+            if divergence(old, _softmax(logits)) <= self.max_kl:
+                return logits
+        # KL is half the direction's variance under the policy, times the distance squared.
+        mean = (old * direction).sum(axis=1, keepdims=True)
+        variance = float((old * (direction - mean) ** 2).sum(axis=1).mean())
+        furthest = self.LEAP / float(np.abs(direction).max())
+        distance = min(furthest, float(np.sqrt(2.0 * self.max_kl / max(variance, 1e-300))))
+        for _ in range(4):  # the quadratic is a good first guess; four corrections settle it
+            kl = divergence(old, _softmax(self._moved(direction, distance)))
+            distance = min(furthest, distance * float(np.sqrt(self.max_kl / max(kl, 1e-300))))
+        return self._moved(direction, distance)
+
+    def _moved(self, direction: Floats, distance: float) -> Floats:
+        logits = self._logits - distance * direction
+        logits -= logits.max(axis=1, keepdims=True)
+        return np.maximum(logits, self.FLOOR)
+
+    def snapshot(self) -> Snapshot:
+        """All state as arrays that later updates do not touch."""
+        return {"logits": self._logits.copy()}
+
+    def restore(self, snapshot: Mapping[str, Floats]) -> None:
+        """Be exactly as at `snapshot`."""
+        self._logits = np.array(snapshot["logits"], np.float64)
+
+
+class PaperPolicy:
+    """Probabilities moved by AdamW and projected onto the simplex: the paper's own update.
+
+    As the released scripts do it (clip the gradient's norm, AdamW, project), mended where they
+    reach NaN: the derivative is taken in its one-hot form, the projection repairs every row.
+
+    Args:
+        length: n, the positions.
+        size: N, the candidates.
+        lr: the paper's 1e-4 by default; larger ones learn in fewer steps.
+        weight_decay: decoupled, as in AdamW.
+        clip: largest norm of the whole gradient.
+    """
+
+    BETAS: ClassVar[tuple[float, float]] = (0.9, 0.999)
+    EPSILON: ClassVar[float] = 1e-8
+
+    def __init__(
+        self,
+        length: int,
+        size: int,
+        *,
+        lr: float | None = None,
+        weight_decay: float = 0.1,
+        clip: float = 3.0,
+    ) -> None:
+        _check_size(length, size)
+        self.lr = 1e-4 if lr is None else lr
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self._probabilities: Floats = np.full((length, size), 1.0 / size)
+        self._first: Floats = np.zeros((length, size))
+        self._second: Floats = np.zeros((length, size))
+        self._steps = 0
+
+    @property
+    def probabilities(self) -> Floats:
+        """(n, N), rows on the simplex; a copy."""
+        return self._probabilities.copy()
+
+    def ask(self, rng: np.random.Generator, count: int) -> Indices:
+        """Draw `count` prompts: (count, n) indices."""
+        return draw(self._probabilities, rng, count)
+
+    def tell(self, samples: Indices, losses: Floats) -> Update:
+        """One clipped AdamW step on the expected loss, then the projection.
+
+        Args:
+            samples: (I, n) as drawn by `ask` from the present state, I >= 2.
+            losses: (I,) finite.
+
+        Raises:
+            ValueError: wrong shapes, or a loss that is not finite.
+        """
+        indices, values = _check(samples, losses, self._probabilities.shape[0])
+        old = self._probabilities
+        gradient = probability_gradient(indices, values, old)
+        norm = float(np.linalg.norm(gradient))
+        gradient *= min(1.0, self.clip / (norm + 1e-6))  # torch's clip_grad_norm_
+        self._probabilities = project(old + self._adamw(gradient))
+        return Update(divergence(old, self._probabilities), norm)
+
+    def _adamw(self, gradient: Floats) -> Floats:
+        """The change that AdamW makes (Loshchilov and Hutter 2019, algorithm 2)."""
+        self._steps += 1
+        beta1, beta2 = self.BETAS
+        self._first = beta1 * self._first + (1 - beta1) * gradient
+        self._second = beta2 * self._second + (1 - beta2) * gradient**2
+        mean = self._first / (1 - beta1**self._steps)
+        scale = np.sqrt(self._second / (1 - beta2**self._steps)) + self.EPSILON
+        return -self.lr * (mean / scale + self.weight_decay * self._probabilities)
+
+    def snapshot(self) -> Snapshot:
+        """All state as arrays that later updates do not touch."""
+        return {
+            "probabilities": self._probabilities.copy(),
+            "first": self._first.copy(),
+            "second": self._second.copy(),
+            "steps": np.array([float(self._steps)]),
+        }
+
+    def restore(self, snapshot: Mapping[str, Floats]) -> None:
+        """Be exactly as at `snapshot`."""
+        self._probabilities = np.array(snapshot["probabilities"], np.float64)
+        self._first = np.array(snapshot["first"], np.float64)
+        self._second = np.array(snapshot["second"], np.float64)
+        self._steps = int(snapshot["steps"][0])
+
+
+def _softmax(logits: Floats) -> Floats:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    normalised: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return normalised

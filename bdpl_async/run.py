@@ -1,0 +1,275 @@
+"""One run from the first probe to the result: ask, score, tell, choose, test.
+
+    Run.open   vocabulary, method, probe, plan: what can be refused is refused here
+    events     baseline -> updates -> selection on dev -> test, as a stream of events
+
+It knows neither HTTP nor a terminal. Every random number comes from (seed, purpose, step), so a
+run needs no generator's state to go on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from enum import IntEnum
+
+import numpy as np
+
+from bdpl_async.budget import Budget
+from bdpl_async.config import Config
+from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderRefused
+from bdpl_async.evaluation import Evaluation
+from bdpl_async.events import Evaluated, Event, Finished, Note, Probed, Started, Step
+from bdpl_async.gate import Stopped
+from bdpl_async.methods import Method, make_method
+from bdpl_async.plan import Plan, Sizes, make_plan, total
+from bdpl_async.records import Prompt
+from bdpl_async.result import Baseline, Result
+from bdpl_async.sampling import minibatch
+from bdpl_async.scorer import Scorer
+from bdpl_async.selection import halving, survivors
+from bdpl_async.session import Session
+from bdpl_async.task import Task
+
+__all__ = ["Run"]
+
+DEFAULT_STEPS = 200
+PATIENCE = 5  # steps without one usable answer before the provider is given up
+
+
+class _Purpose(IntEnum):
+    """Names the random streams of a run."""
+
+    STEP = 1
+    FINALISTS = 2
+
+
+class Run:
+    """A run in progress; made by `Run.open`.
+
+    Attributes:
+        gate: counts everything; set ``gate.stop`` to end the run in good order.
+        config: as given, with the task's own tables.
+    """
+
+    def __init__(self, session: Session, method: Method, plan: Plan) -> None:
+        self.session = session
+        self.task = session.task
+        self.config = session.config
+        self.gate = session.gate
+        self._method = method
+        self._plan = plan
+        self._losses: list[float] = []
+        self._prompt = method.best()
+        self._dev: Evaluation | None = None
+        self._test: Evaluation | None = None
+        self._baseline = Baseline()
+        self._reason = "steps"
+
+    @classmethod
+    async def open(
+        cls,
+        task: Task,
+        scorer: Scorer,
+        config: Config | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Run:
+        """Check all that can be checked, and divide the budget.
+
+        Raises:
+            UsageError: configuration, data or label words cannot be used.
+            BudgetTooSmall: the grant does not buy one update and its evaluation.
+            ProviderRefused: the model cannot be used at all.
+        """
+        config = config or task.config
+        method = make_method(config, task.vocabulary())
+        session = await Session.open(task, scorer, config, clock=clock)
+        searches = bool(method.ask(_rng(0, _Purpose.STEP, 0), 2))
+        plan = make_plan(
+            _sizes(task, config, searches=searches), session.gate.ledger.budget, session.gate.cost
+        )
+        return cls(session, method, plan)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Run to the end; the last event is `Finished`, also when interrupted.
+
+        Raises:
+            ProviderError: the model's side gave up; after `Finished`.
+        """
+        failure: ProviderError | None = None
+        for event in self._opening():
+            yield event
+        try:
+            async for event in self._phases():
+                yield event
+        except Stopped:
+            self._reason = "interrupted"
+        except BudgetExhausted as error:
+            self._reason = "budget"
+            yield Note(self.gate.elapsed, str(error))
+        except ProviderError as error:
+            self._reason, failure = "provider", error
+        yield Finished(self.gate.elapsed, self.result())
+        if failure is not None:
+            raise failure
+
+    def result(self) -> Result:
+        """What is known by now, in the contract's form."""
+        task = self.task
+        return Result(
+            task=task.name,
+            model=self.session.model,
+            method=self.config.optimizer.method,
+            seed=self.config.run.seed,
+            prompt=self._prompt.text,
+            tokens=self._prompt.tokens,
+            template=self.config.task.template,
+            labels=self.config.task.labels,
+            dev=self._dev,
+            test=self._test,
+            baseline=self._baseline,
+            usage=self.gate.totals(),
+            steps_done=len(self._losses),
+            stop_reason=self._reason,
+            losses=tuple(self._losses),
+            data_sha256=task.data_sha256,
+        )
+
+    def _opening(self) -> list[Event]:
+        task, settings, now = self.task, self.config.optimizer, self.gate.elapsed
+        return [
+            Started(
+                now,
+                task=task.name,
+                model=self.session.model,
+                method=settings.method,
+                seed=self.config.run.seed,
+                train=len(task.train),
+                dev=self._plan.dev,
+                test=self._plan.test,
+                steps=self._step_limit(),
+            ),
+            Probed(now, batch=self.gate.capabilities.batch, labels=task.words),
+            *(Note(now, note) for note in self._plan.notes),
+        ]
+
+    async def _phases(self) -> AsyncIterator[Event]:
+        empty = Prompt()
+        dev = await self.session.evaluate(empty, self.task.dev, self._plan.dev)
+        self._baseline = Baseline(dev=dev)
+        yield Evaluated(self.gate.elapsed, "dev", "empty", empty.text, dev)
+        async for event in self._learn():
+            yield event
+        await self._select()
+        assert self._dev is not None  # noqa: S101  _select has just set it
+        yield Evaluated(self.gate.elapsed, "dev", "learned", self._prompt.text, self._dev)
+        if self._plan.test:
+            self._test = await self.session.evaluate(self._prompt, self.task.test, self._plan.test)
+            yield Evaluated(self.gate.elapsed, "test", "learned", self._prompt.text, self._test)
+            test = await self.session.evaluate(empty, self.task.test, self._plan.test)
+            self._baseline = Baseline(dev=dev, test=test)
+            yield Evaluated(self.gate.elapsed, "test", "empty", empty.text, test)
+
+    async def _learn(self) -> AsyncIterator[Event]:
+        """Updates until the steps or the budget are used up."""
+        limit, fruitless = self._step_limit(), 0
+        while limit is None or len(self._losses) < limit:
+            size = self._affordable()
+            if size is None:
+                self._reason = "budget"
+                return
+            step = await self._update(*size)
+            if step is None:
+                return
+            fruitless = 0 if np.isfinite(step.loss) else fruitless + 1
+            if fruitless == PATIENCE:
+                raise ProviderRefused(
+                    f"{self.session.model}: no usable answer in {PATIENCE} updates running"
+                )
+            yield step
+
+    async def _update(self, samples: int, batch: int) -> Step | None:
+        """Ask, score, tell once; None if the method does not search."""
+        seed, number = self.config.run.seed, len(self._losses)
+        prompts = self._method.ask(_rng(seed, _Purpose.STEP, number), samples)
+        if not prompts:
+            return None
+        train = self.task.train
+        rows = minibatch(list(train.labels), batch, number, seed)
+        losses = await self.session.losses(prompts, [train.examples[i] for i in rows])
+        complete = ~np.isnan(losses).any(axis=0)  # the same examples for all prompts, or none
+        kl, loss = 0.0, float("nan")
+        if complete.any():
+            means = losses[:, complete].mean(axis=1)
+            kl, loss = self._method.tell(means), float(means.mean())
+        self._losses.append(loss)
+        self._prompt = self._method.best()
+        return Step(
+            self.gate.elapsed,
+            step=number + 1,
+            loss=loss,
+            entropy=self._method.entropy(),
+            kl=kl,
+            prompt=self._prompt.text,
+            usage=self.gate.totals(),
+        )
+
+    async def _select(self) -> None:
+        """Sequential halving on dev among the argmax and a few draws; scores the winner."""
+        dev = self.task.dev.examples[: self._plan.dev]
+        labels = self.task.dev.labels[: len(dev)]
+        alive = self._finalists()
+        scored = np.zeros((len(alive), 0, len(self.task.words)))
+        rounds = halving(len(alive), len(dev))
+        for number, stage in enumerate(rounds):
+            fresh = dev[scored.shape[1] : stage.upto]
+            answers = await self.session.logprobs(alive, fresh)
+            scored = np.concatenate([scored, answers], axis=1)
+            keep = rounds[number + 1].alive if number + 1 < len(rounds) else 1
+            order = survivors(self.session.loss(scored, labels[: stage.upto]), keep)
+            alive, scored = [alive[i] for i in order], scored[order]
+        self._prompt = alive[0]
+        self._dev = self.session.measure(scored[0], labels)
+
+    def _finalists(self) -> list[Prompt]:
+        """As many as the plan wants and the rest of the budget scores; always the best guess."""
+        rng = _rng(self.config.run.seed, _Purpose.FINALISTS, len(self._losses))
+        prompts = self._method.finalists(rng, self._plan.finalists)
+        while len(prompts) > 1 and not self._fits(self._plan.closing(len(prompts))):
+            prompts.pop()
+        return prompts
+
+    def _affordable(self) -> tuple[int, int] | None:
+        """(samples, examples) of the next update that leaves enough for the end, or None.
+
+        The last update is cut to what is left, so that a budget is used and not left lying.
+        """
+        settings = self.config.optimizer
+        batch = min(settings.batch, len(self.task.train))
+        closing = self._plan.closing()
+        if not self._fits([settings.samples * batch, *closing]):
+            closing = self._plan.closing(len(self._finalists()))
+        for size in (*((i, batch) for i in range(settings.samples, 1, -1)), (2, 1)):
+            if self._fits([size[0] * size[1], *closing]):
+                return size
+        return None
+
+    def _fits(self, asks: Sequence[int]) -> bool:
+        return self.gate.affords(total(self.gate.cost, asks))
+
+    def _step_limit(self) -> int | None:
+        """The user's steps; without them and without a budget, a default."""
+        limited = self.gate.ledger.budget != Budget()
+        return self.config.optimizer.steps or (None if limited else DEFAULT_STEPS)
+
+
+def _rng(seed: int, purpose: _Purpose, number: int) -> np.random.Generator:
+    return np.random.default_rng([seed, purpose, number])
+
+
+def _sizes(task: Task, config: Config, *, searches: bool) -> Sizes:
+    settings = config.optimizer
+    update = settings.samples * min(settings.batch, len(task.train)) if searches else 0
+    finalists = settings.finalists if searches else 1
+    return Sizes(update, len(task.dev), len(task.test), finalists)

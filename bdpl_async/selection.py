@@ -1,0 +1,60 @@
+"""Sequential halving: which of a few finalists is best, for a fraction of scoring all on all.
+
+Every round scores the prompts still alive on more of the same examples and drops the worse half
+(Karnin, Koren and Somekh 2013, with paired examples). Pure; the run does the scoring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Round", "evaluations", "halving", "survivors"]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: so many prompts alive, each scored on the first `upto` examples by its end."""
+
+    alive: int
+    upto: int
+
+
+def halving(finalists: int, examples: int, *, fewest: int = 16) -> list[Round]:
+    """The rounds for so many finalists and dev examples.
+
+    Args:
+        finalists: prompts to choose from, at least 1.
+        examples: dev examples, at least 1.
+        fewest: no prompt is dropped on fewer examples than this, if there are as many.
+    """
+    alive = finalists
+    upto = min(examples, max(fewest, -(-examples // finalists)))
+    rounds = [Round(alive, upto)]
+    while upto < examples:
+        alive, upto = max(1, -(-alive // 2)), min(examples, 2 * upto)
+        if alive == 1:
+            upto = examples
+        rounds.append(Round(alive, upto))
+    return rounds
+
+
+def evaluations(rounds: Sequence[Round]) -> list[int]:
+    """New example evaluations that each round asks for."""
+    before = [0, *(r.upto for r in rounds[:-1])]
+    return [r.alive * (r.upto - done) for r, done in zip(rounds, before, strict=True)]
+
+
+def survivors(losses: NDArray[np.float64], keep: int) -> list[int]:
+    """The `keep` rows with the lowest mean loss, best first; ties go to the earlier row.
+
+    Args:
+        losses: (prompts, examples); NaN where the model gave no answer. A prompt is judged by the
+            examples that all prompts have answers for; if there are none, the order stands.
+    """
+    complete = ~np.isnan(losses).any(axis=0)
+    means = losses[:, complete].mean(axis=1) if complete.any() else np.zeros(len(losses))
+    return [int(i) for i in np.argsort(means, kind="stable")[:keep]]

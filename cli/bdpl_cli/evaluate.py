@@ -1,0 +1,99 @@
+"""``bdpl-async eval``: score one prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from bdpl_cli.options import Options
+
+if TYPE_CHECKING:
+    from bdpl_async.evaluation import Evaluation
+    from bdpl_async.session import Session
+    from bdpl_async.task import Task
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    task: Annotated[str, Parameter(help="A .toml file or a built-in name")],
+    /,
+    *,
+    prompt: Annotated[str | None, Parameter(help="The prompt to score; may be empty")] = None,
+    run: Annotated[Path | None, Parameter(help="RUN_DIR whose learned prompt to score")] = None,
+    split: Annotated[Literal["train", "dev", "test"], Parameter(help="Which examples")] = "test",
+    json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
+    options: Options = Options(),  # noqa: B008  frozen
+) -> None:
+    """Score one prompt on one split.
+
+    Examples:
+
+        bdpl-async eval reviews --prompt "your opinion of this:" --split test
+    """
+    from bdpl_async.task import Task
+
+    text = _prompt(prompt, run)
+    loaded = Task.from_toml(task, overrides=options.overrides())
+    session, result = asyncio.run(_score(loaded, text, split))
+    if json:
+        import orjson
+
+        document = {
+            "task": loaded.name,
+            "model": session.model,
+            "split": split,
+            "prompt": text,
+            **asdict(result),
+            "usage": asdict(session.gate.totals()),
+        }
+        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        from bdpl_cli.views import clean
+
+        low, high = result.ci95
+        print(
+            f"{clean(loaded.name)} {split}: {result.metric} {result.score:.4f}"
+            f" (95 %: {low:.4f} to {high:.4f}, n={result.n})  {clean(text) or '(empty)'}"
+        )
+
+
+def _prompt(prompt: str | None, run: Path | None) -> str:
+    """The prompt given, or the one that a run learned.
+
+    Raises:
+        ConfigError: both or neither are given, or the folder has no result.
+    """
+    import orjson
+
+    from bdpl_async.errors import ConfigError
+
+    if (prompt is None) == (run is None):
+        raise ConfigError("eval: give either --prompt TEXT or --run RUN_DIR")
+    if run is None:
+        return prompt or ""
+    try:
+        return str(orjson.loads((run / "result.json").read_bytes())["prompt"])
+    except (OSError, KeyError, orjson.JSONDecodeError) as error:
+        raise ConfigError(
+            f"{run / 'result.json'}: no result to take a prompt from: {error}"
+        ) from None
+
+
+async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation]:
+    from bdpl_async.errors import DataError
+    from bdpl_async.records import Prompt
+    from bdpl_async.session import Session
+    from bdpl_cli.connecting import connected
+
+    examples = {"train": task.train, "dev": task.dev, "test": task.test}[split]
+    if not len(examples):
+        raise DataError(f"task.{split}: {task.name} has no {split} split")
+    async with connected(task.config) as scorer:
+        session = await Session.open(task, scorer, task.config)
+        return session, await session.evaluate(Prompt.of(text), examples)

@@ -1,0 +1,76 @@
+"""The command ``bdpl-async``: commands by name, errors to exit codes.
+
+    0 done · 2 bad usage, configuration or data · 3 the provider refuses · 4 budget too small ·
+    130 interrupted, saved
+
+A user never sees a traceback for a mistake of theirs or of a server.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from bdpl_async import __version__
+from bdpl_async.errors import BdplError, BudgetTooSmall, ProviderError
+
+__all__ = ["app", "main"]
+
+USAGE, REFUSED, TOO_SMALL, INTERRUPTED = 2, 3, 4, 130
+UNBUILT = {
+    "resume": "go on with a stopped run",
+    "compare": "several models and methods on the same examples and budget",
+    "estimate": "what a run would send and cost",
+    "sweep": "a grid of runs",
+    "transfer": "a learned prompt on other models",
+    "explain": "what the learned tokens do",
+    "report": "one HTML file about a run",
+    "export": "the learned prompt for other tools",
+    "probe": "what a model can do",
+    "init": "write an annotated TASK.toml",
+    "cache": "the response cache",
+}
+
+app = App(
+    name="bdpl-async",
+    version=__version__,
+    help="Learn a prompt for a model that you cannot open, within a budget.",
+    help_epilogue="Start with: bdpl-async run",
+)
+# Commands are imported when they are called; their one-line help stands here, so --help stays fast.
+app.command("bdpl_cli.run:run", help="Learn a prompt.")
+app.command("bdpl_cli.evaluate:evaluate", name="eval", help="Score one prompt.")
+app.command("bdpl_cli.vocab:vocab", help="Build the candidate vocabulary of a task.")
+app.command("bdpl_cli.tasks:tasks", help="List the built-in tasks.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and arguments[0] in UNBUILT:
+        return _fail(f"{arguments[0]} is not built yet ({UNBUILT[arguments[0]]})", USAGE)
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _fail(f"{error}\n  see bdpl-async --help", USAGE)
+    except BdplError as error:
+        return _fail(str(error), _code(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    return code if isinstance(code, int) else 0
+
+
+def _code(error: BdplError) -> int:
+    if isinstance(error, BudgetTooSmall):
+        return TOO_SMALL
+    return REFUSED if isinstance(error, ProviderError) else USAGE
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"bdpl-async: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,132 @@
+"""The options that commands share, each tied to its key in TASK.toml.
+
+One frozen dataclass instead of two dozen parameters threaded through; cyclopts makes flags of its
+fields. Unset options stay None and leave the file's value alone, so ``--seed 0`` is a seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from bdpl_async.config import Value
+
+__all__ = ["Options"]
+
+KEYS = {
+    "model": "model.name",
+    "base_url": "model.base_url",
+    "api_key_env": "model.api_key_env",
+    "readout": "model.readout",
+    "method": "optimizer.method",
+    "max_requests": "budget.requests",
+    "max_prompts": "budget.prompts",
+    "max_tokens": "budget.tokens",
+    "max_usd": "budget.usd",
+    "max_seconds": "budget.seconds",
+    "steps": "optimizer.steps",
+    "seed": "run.seed",
+    "concurrency": "model.concurrency",
+    "batch_prompts": "model.batch_prompts",
+    "rpm": "model.rpm",
+    "tpm": "model.tpm",
+    "timeout": "model.timeout",
+    "price_in": "model.price_in",
+    "price_out": "model.price_out",
+    "cache": "run.cache",
+    "data": "run.data",
+    "out": "run.out",
+    "ui": "run.ui",
+    "yes": "run.yes",
+}
+
+
+def _option(field: str, text: str, group: str, *, switch: bool = False) -> Parameter:
+    """A flag whose help ends in its TOML key."""
+    return Parameter(
+        help=f"{text} [{KEYS[field]}]",
+        group=group,
+        show_default=False,
+        negative=() if switch else None,
+    )
+
+
+MODEL, BUDGET, RUN = "Model", "Budget", "Run"
+Readout = Literal["auto", "token-ids", "logprobs", "chat", "decisions", "text", "mlm"]
+Ui = Literal["auto", "rich", "plain", "json", "none"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line overrides."""
+
+    model: Annotated[str | None, _option("model", "PROVIDER/NAME", MODEL)] = None
+    base_url: Annotated[str | None, _option("base_url", "Where the server listens", MODEL)] = None
+    api_key_env: Annotated[
+        str | None, _option("api_key_env", "Environment variable that holds the key", MODEL)
+    ] = None
+    readout: Annotated[
+        Readout | None, _option("readout", "How label probabilities are read", MODEL)
+    ] = None
+    concurrency: Annotated[int | None, _option("concurrency", "Requests in flight", MODEL)] = None
+    batch_prompts: Annotated[int | None, _option("batch_prompts", "Prompts a request", MODEL)] = (
+        None
+    )
+    rpm: Annotated[float | None, _option("rpm", "Requests a minute", MODEL)] = None
+    tpm: Annotated[float | None, _option("tpm", "Tokens a minute", MODEL)] = None
+    timeout: Annotated[float | None, _option("timeout", "Seconds for one attempt", MODEL)] = None
+    price_in: Annotated[float | None, _option("price_in", "USD a million prompt tokens", MODEL)] = (
+        None
+    )
+    price_out: Annotated[
+        float | None, _option("price_out", "USD a million completion tokens", MODEL)
+    ] = None
+    max_requests: Annotated[int | None, _option("max_requests", "Requests at most", BUDGET)] = None
+    max_prompts: Annotated[
+        int | None, _option("max_prompts", "Example evaluations at most", BUDGET)
+    ] = None
+    max_tokens: Annotated[int | None, _option("max_tokens", "Tokens at most", BUDGET)] = None
+    max_usd: Annotated[float | None, _option("max_usd", "US dollars at most", BUDGET)] = None
+    max_seconds: Annotated[float | None, _option("max_seconds", "Seconds at most", BUDGET)] = None
+    method: Annotated[
+        str | None,
+        _option("method", "bdpl, bdpl-paper, manual, empty, calibration, random or greedy", RUN),
+    ] = None
+    steps: Annotated[int | None, _option("steps", "Updates at most", RUN)] = None
+    seed: Annotated[int | None, _option("seed", "Same seed, same result", RUN)] = None
+    data: Annotated[
+        str | None, _option("data", "Folder with train|dev|test.{tsv,csv,jsonl,parquet}", RUN)
+    ] = None
+    cache: Annotated[str | None, _option("cache", "PATH, none or redis://...", RUN)] = None
+    out: Annotated[str | None, _option("out", "RUN_DIR to write", RUN)] = None
+    ui: Annotated[Ui | None, _option("ui", "What to show while running", RUN)] = None
+    yes: Annotated[bool | None, _option("yes", "Never ask", RUN, switch=True)] = None
+    set_: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            help="Any TOML key, as in optimizer.samples=20",
+            group=RUN,
+            negative=(),
+            show_default=False,
+        ),
+    ] = ()
+
+    def overrides(self) -> dict[str, Value]:
+        """What was given, as dotted TOML keys; options win over ``--set``.
+
+        Raises:
+            ConfigError: a ``--set`` that is not table.key=value.
+        """
+        from bdpl_async.config import parse_override
+
+        found: dict[str, Value] = dict(parse_override(item) for item in self.set_)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in KEYS and value is not None:
+                found[KEYS[field.name]] = value
+        return found

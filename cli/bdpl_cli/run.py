@@ -1,0 +1,81 @@
+"""``bdpl-async run``: learn a prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from time import strftime
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from bdpl_cli.options import Options
+
+if TYPE_CHECKING:
+    from bdpl_async.config import Config
+    from bdpl_async.result import Result
+    from bdpl_async.task import Task
+
+__all__ = ["run"]
+
+INTERRUPTED = 130
+
+
+def run(
+    task: Annotated[str, Parameter(help="A .toml file or a built-in name")] = "reviews",
+    /,
+    *,
+    options: Options = Options(),  # noqa: B008  frozen
+) -> int:
+    """Learn a prompt; without TASK on the built-in example and model, offline.
+
+    Examples:
+
+        bdpl-async run
+
+        bdpl-async run task.toml --model roberta/roberta-large --max-prompts 8000 --seed 1
+    """
+    from bdpl_async.task import Task
+
+    loaded = Task.from_toml(task, overrides=options.overrides())
+    result = asyncio.run(_learn(loaded))
+    return INTERRUPTED if result.stop_reason == "interrupted" else 0
+
+
+async def _learn(task: Task) -> Result:
+    from bdpl_async.run import Run
+    from bdpl_async.tuning import follow
+    from bdpl_cli.connecting import connected
+    from bdpl_cli.views import make_view
+
+    out = _run_dir(task.config)
+    async with connected(task.config) as scorer:
+        learning = await Run.open(task, scorer)
+        _stop_on_signal(learning.gate.stop, out)
+        return await follow(learning, out, make_view(task.config.run.ui, out))
+
+
+def _run_dir(config: Config) -> Path:
+    """``--out``, or a new folder below ``runs`` named after the run and the time."""
+    if config.run.out is not None:
+        return Path(config.run.out)
+    stem = f"{config.task.name}-{config.optimizer.method}-{config.run.seed}"
+    path = Path("runs") / f"{stem}-{strftime('%Y%m%d-%H%M%S')}"
+    candidates = (path.with_name(f"{path.name}-{n}") for n in range(2, 1000))
+    return path if not path.exists() else next(p for p in candidates if not p.exists())
+
+
+def _stop_on_signal(stop: asyncio.Event, out: Path) -> None:
+    """First Ctrl-C or SIGTERM: end in good order. Second: leave at once."""
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        print(f"bdpl-async: stopping; what is known is saved in {out}", file=sys.stderr)
+        stop.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, first)

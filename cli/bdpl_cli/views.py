@@ -1,0 +1,99 @@
+"""What ``run`` prints as it goes: calm lines, events as JSON, or nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from bdpl_async.evaluation import Evaluation
+from bdpl_async.events import Evaluated, Event, Finished, Note, Started, Step, to_json
+
+__all__ = ["make_view"]
+
+SECONDS_BETWEEN_LINES = 2.0
+ESCAPES = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
+
+
+def make_view(ui: str, out: Path) -> Callable[[Event], None]:
+    """The view that ``--ui`` names; `auto` is plain."""
+    match ui:
+        case "json":
+            return _print_json
+        case "none":
+            return lambda event: None
+        case _:
+            return Plain(out)
+
+
+def _print_json(event: Event) -> None:
+    sys.stdout.write(orjson.dumps(to_json(event)).decode() + "\n")
+    sys.stdout.flush()
+
+
+def clean(text: str) -> str:
+    """Text from data files without characters that a terminal would obey."""
+    return text.translate(ESCAPES)
+
+
+def percent(result: Evaluation) -> str:
+    """``71.2 % (95 %: 66.0 to 75.9, n=320)``; metrics below zero keep their sign."""
+    low, high = (100 * bound for bound in result.ci95)
+    return f"{100 * result.score:.1f} % (95 %: {low:.1f} to {high:.1f}, n={result.n})"
+
+
+class Plain:
+    """A line now and then, for a pipe, a log or a simple terminal."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._last = float("-inf")
+        self._steps: int | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Print what the event has to say, if it is time."""
+        match event:
+            case Started():
+                self._steps = event.steps
+                self._print(
+                    f"{clean(event.task)}: {event.method} on {clean(event.model)}, seed"
+                    f" {event.seed}; {event.train} train, {event.dev} dev, {event.test} test"
+                )
+            case Step() if event.t - self._last >= SECONDS_BETWEEN_LINES:
+                self._last = event.t
+                self._print(self._step(event))
+            case Evaluated():
+                prompt = clean(event.prompt) or "(empty)"
+                self._print(
+                    f"{event.role} prompt on {event.split}: {percent(event.result)}  {prompt}"
+                )
+            case Note():
+                self._print(f"note: {clean(event.message)}")
+            case Finished():
+                self._finish(event)
+            case _:
+                pass
+
+    def _step(self, event: Step) -> str:
+        of = f"/{self._steps}" if self._steps else ""
+        return (
+            f"{event.t:6.1f} s  step {event.step}{of}  loss {event.loss:.3f}"
+            f"  entropy {event.entropy:.2f}  {event.usage.prompts} prompts  {clean(event.prompt)}"
+        )
+
+    def _finish(self, event: Finished) -> None:
+        result, usage = event.result, event.result.usage
+        self._print(
+            f"done ({result.stop_reason}): {result.steps_done} updates, {usage.prompts} prompts in"
+            f" {usage.requests} requests, {usage.seconds:.1f} s"
+        )
+        self._print(f"learned prompt: {clean(result.prompt) or '(empty)'}")
+        if result.test and result.baseline.test:
+            gain = 100 * (result.test.score - result.baseline.test.score)
+            self._print(f"gain over the empty prompt on test: {gain:+.1f} points")
+        self._print(f"saved in {self._out}")
+
+    def _print(self, line: str) -> None:
+        print(line, flush=True)

@@ -1,0 +1,39 @@
+"""``bdpl-async vocab``: build the candidate vocabulary and write it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bdpl_cli.options import Options
+
+__all__ = ["vocab"]
+
+
+def vocab(
+    task: Annotated[str, Parameter(help="A .toml file or a built-in name")],
+    /,
+    *,
+    options: Options = Options(),  # noqa: B008  frozen
+) -> None:
+    """Build the candidates of a task, one a line; ``--out FILE`` or stdout.
+
+    Examples:
+
+        bdpl-async vocab reviews --set prompt.vocabulary_size=100 --out candidates.txt
+    """
+    from bdpl_async.errors import ConfigError
+    from bdpl_async.task import Task
+
+    loaded = Task.from_toml(task, overrides=options.overrides())
+    lines = "".join(f"{candidate}\n" for candidate in loaded.vocabulary())
+    if options.out is None:
+        sys.stdout.write(lines)
+        return
+    try:
+        Path(options.out).write_text(lines, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--out {options.out}: cannot be written: {error.strerror}") from None
