@@ -68,6 +68,14 @@ class Amount:
             self.usd + other.usd,
         )
 
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(
+            self.requests - other.requests,
+            self.prompts - other.prompts,
+            self.tokens - other.tokens,
+            self.usd - other.usd,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
@@ -84,6 +92,7 @@ class Ledger:
         self.budget = budget
         self.spent = Amount()
         self._held: dict[int, Amount] = {}
+        self._held_total = Amount()  # kept, not summed: a reservation costs the same at any load
         self._count = 0
 
     def __repr__(self) -> str:
@@ -92,7 +101,7 @@ class Ledger:
     @property
     def held(self) -> Amount:
         """The sum of all reservations that are open."""
-        return sum(self._held.values(), Amount())
+        return self._held_total
 
     def fits(self, amount: Amount) -> bool:
         """Whether `amount` more could be reserved now."""
@@ -130,6 +139,7 @@ class Ledger:
             )
         self._count += 1
         self._held[self._count] = amount
+        self._held_total += amount
         return Reservation(self._count, amount)
 
     def settle(self, reservation: Reservation, actual: Amount) -> None:
@@ -146,8 +156,11 @@ class Ledger:
         self._close(reservation)
 
     def _close(self, reservation: Reservation) -> None:
-        if self._held.pop(reservation.number, None) is None:
+        amount = self._held.pop(reservation.number, None)
+        if amount is None:
             raise ValueError(f"reservation {reservation.number} was closed before")
+        # Nothing held is exactly nothing: no rounding of dollars builds up.
+        self._held_total = self._held_total - amount if self._held else Amount()
 
     def snapshot(self) -> dict[str, float]:
         """What must survive a restart; what is in flight then counts as spent."""
@@ -163,3 +176,4 @@ class Ledger:
             usd=float(snapshot["usd"]),
         )
         self._held.clear()
+        self._held_total = Amount()

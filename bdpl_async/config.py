@@ -7,23 +7,24 @@ command line, and frozen. Every error names the file, the key and, where there i
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bdpl_async.errors import ConfigError
+from bdpl_async.keyerrors import explain
+from bdpl_async.overrides import Value, lay_over
+from bdpl_async.template import Template
 
-__all__ = ["Config", "builtin_tasks", "load_config", "parse_override", "resolve_task"]
+__all__ = ["Config", "builtin_tasks", "exists", "load_config", "resolve_task"]
 
 MAX_FILE_BYTES = 1_000_000
-METHODS = ("bdpl", "bdpl-paper", "manual", "empty", "calibration", "random", "greedy")
-Value = str | int | float | bool | None
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Filled = Annotated[str, Field(min_length=1)]
 
 
 class _Table(BaseModel):
@@ -35,15 +36,41 @@ class _Table(BaseModel):
 class TaskTable(_Table):
     """[task]: the data, the template and the label words."""
 
-    name: Annotated[str, Field(min_length=1)]
-    train: str
-    dev: str | None = None
-    test: str | None = None
-    label: str = "label"
+    name: Filled
+    train: Filled
+    dev: Filled | None = None
+    test: Filled | None = None
+    label: Filled = "label"
     template: str
     labels: dict[str, str]
     metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
     k_shot: Count | None = None
+
+    @field_validator("template")
+    @classmethod
+    def _readable(cls, template: str) -> str:
+        try:
+            return Template.parse(template).text
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: dict[str, str]) -> dict[str, str]:
+        """At least two label words, each once and not empty."""
+        if len(labels) < 2:
+            raise ValueError(f"at least two labels are needed, not {len(labels)}")
+        owner: dict[str, str] = {}
+        for value, word in labels.items():
+            if not word.strip():
+                raise ValueError(f"the label word of {value[:80]!r} is empty")
+            other = owner.setdefault(word.strip(), value)
+            if other != value:
+                raise ValueError(
+                    f"{other[:80]!r} and {value[:80]!r} share the label word {word[:80]!r};"
+                    " the model cannot tell them apart, give each a word of its own"
+                )
+        return labels
 
 
 class PromptTable(_Table):
@@ -52,7 +79,7 @@ class PromptTable(_Table):
     length: Annotated[int, Field(ge=1, le=1000)] = 10
     manual: str | None = None
     vocabulary_size: Annotated[int, Field(ge=2, le=1_000_000)] = 200
-    vocabulary: str = "pmi"
+    vocabulary: Filled = "pmi"
 
 
 class OptimizerTable(_Table):
@@ -76,7 +103,7 @@ class ModelTable(_Table):
 
     name: str = "roberta/builtin"
     base_url: str | None = None
-    api_key_env: str | None = None
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     readout: Literal["auto", "token-ids", "logprobs", "chat", "decisions", "text", "mlm"] = "auto"
     price_in: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     price_out: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -85,6 +112,8 @@ class ModelTable(_Table):
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
     batch_prompts: Annotated[int, Field(ge=1, le=1024)] | None = None
     timeout: Positive = 60.0
+    device: str | None = None
+    dtype: Literal["auto", "float32", "bf16", "float16"] | None = None
 
 
 class BudgetTable(_Table):
@@ -101,8 +130,8 @@ class RunTable(_Table):
     """[run]: what belongs to one run rather than to the task."""
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    data: str | None = None
-    out: str | None = None
+    data: Filled | None = None
+    out: Filled | None = None
     cache: str | None = None
     yes: bool = False
     ui: Literal["auto", "rich", "plain", "json", "none"] = "auto"
@@ -150,7 +179,8 @@ class Config(_Table):
         try:
             return cls.model_validate(tables)
         except ValidationError as error:
-            raise _explain(error, source, text, overrides or {}) from None
+            given = overrides or {}
+            raise explain(error, cls, source=source, text=text, overrides=given) from None
 
     def to_toml(self) -> str:
         """The configuration as TOML that `load_config` reads back; keys without a value are out."""
@@ -176,11 +206,11 @@ def resolve_task(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if name_or_path in builtin and not path.is_file():
         return builtin[name_or_path]
-    if path.suffix == ".toml" or path.exists():
+    if path.suffix == ".toml" or exists(path):
         return path
     near = difflib.get_close_matches(name_or_path, builtin, n=1)
     raise ConfigError(
-        f"no task {name_or_path!r}: neither a file nor a built-in task",
+        f"no task {name_or_path[:80]!r}: neither a file nor a built-in task",
         hint=(f"did you mean {near[0]!r}? " if near else "")
         + f"built in: {', '.join(builtin)}; or give the path of a TASK.toml",
     )
@@ -195,106 +225,34 @@ def load_config(path: Path, overrides: Mapping[str, Value] | None = None) -> Con
     text = _read_text(path)
     try:
         tables: dict[str, object] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # also numbers and nesting beyond all reason
+        raise ConfigError(f"{path}: not TOML: {str(error)[:200]}") from None
     for key, value in (overrides or {}).items():
-        _set(tables, key, value)
+        lay_over(tables, key, value)
     return Config.check(tables, source=str(path), text=text, overrides=overrides)
 
 
-def parse_override(assignment: str) -> tuple[str, Value]:
-    """``table.key=value`` with a TOML value; what is no TOML value is taken as a string.
-
-    Raises:
-        ConfigError: no ``=``, or a key that is not ``table.key``.
-    """
-    key, equals, text = assignment.partition("=")
-    if not equals or not re.fullmatch(r"[a-z_]+\.[A-Za-z0-9_]+", key.strip()):
-        raise ConfigError(
-            f"--set {assignment}: not of the form table.key=value",
-            hint="for example --set optimizer.samples=20",
-        )
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; never an error, whatever the name holds."""
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    if not isinstance(value, str | int | float | bool):
-        raise ConfigError(f"--set {assignment}: a single value is needed, not a table or a list")
-    return key.strip(), value
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
 
 
 def _read_text(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes, so not a TASK.toml")
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"{str(path)[:200]}: cannot be read: {reason}",
+            hint=f"TASK is a .toml file or built in: {', '.join(builtin_tasks())}",
+        ) from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes, so not a TASK.toml")
+    try:
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
-
-
-def _set(tables: dict[str, object], dotted: str, value: Value) -> None:
-    table, _, key = dotted.partition(".")
-    target = tables.setdefault(table, {})
-    if not isinstance(target, dict):
-        raise ConfigError(f"{dotted}: {table} is not a table")
-    if value is None:
-        target.pop(key, None)
-    else:
-        target[key] = value
-
-
-def _explain(
-    error: ValidationError, source: str, text: str, overrides: Mapping[str, Value]
-) -> ConfigError:
-    """Each problem in one line: file, line, key, and what is the matter; four lines at most."""
-    lines = []
-    for problem in error.errors(include_url=False)[:4]:
-        keys = [str(part) for part in problem["loc"]]
-        dotted = ".".join(keys)
-        if dotted in overrides:
-            where = f"{dotted} = {overrides[dotted]!r}"
-        else:
-            line = _line_of(text, keys)
-            where = f"{source}:{line}: {dotted}" if line else f"{source}: {dotted}"
-        lines.append(f"{where}: {_words(problem['type'], problem['msg'], keys)}")
-    return ConfigError("\n".join(lines))
-
-
-def _words(kind: str, message: str, keys: list[str]) -> str:
-    if kind == "missing":
-        return "is needed and missing"
-    if kind == "extra_forbidden":
-        known = _known_keys(keys[:-1])
-        near = difflib.get_close_matches(keys[-1], known, n=1)
-        return "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
-    return message[:1].lower() + message[1:]
-
-
-def _known_keys(parents: list[str]) -> list[str]:
-    if not parents:
-        return list(Config.model_fields)
-    field = Config.model_fields.get(parents[0])
-    table = ModelTable if parents[0] == "models" else field.annotation if field else None
-    if isinstance(table, type) and issubclass(table, BaseModel):
-        return list(table.model_fields)
-    return []
-
-
-def _line_of(text: str, keys: list[str]) -> int | None:
-    """The line where ``keys[0]`` opens as a table and, below it, ``keys[1]`` is set."""
-    names = [re.escape(key) for key in keys if not key.isdigit()]
-    depth = len(names)
-    opened = None
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[+\s*([^\]\s]+)", line)
-        if header:
-            if opened and depth > 1:
-                return opened
-            opened = number if re.fullmatch(names[0], header[1]) else None
-            continue
-        wanted = names[1] if depth > 1 and opened else names[0] if depth == 1 else None
-        if wanted and re.match(rf"\s*[\"']?{wanted}[\"']?\s*=", line):
-            return number
-    return opened

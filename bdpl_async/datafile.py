@@ -48,13 +48,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
         raise DataError(f"{path}: unknown file ending {path.suffix!r}", hint=f"use one of {known}")
     try:
         rows = [_checked(path, place, row) for place, row in reader(path, columns)]
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file", hint="check the path") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path}: is a directory", hint="name a file in it") from error
     except (OSError, ValueError) as error:  # a path may hold what no file system takes
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise DataError(f"{path}: cannot be read: {reason}", hint="check the file") from error
+        raise DataError(f"{path}: cannot be read: {reason}", hint="check the path") from error
     if not rows:
         raise DataError(f"{path}: has no rows", hint="add at least one row of data")
     return rows
@@ -123,9 +119,8 @@ def _table(
     at = {name: header.index(name) for name in columns}
     for number, fields in records:
         if len(fields) != len(header):
-            noun = "field" if len(fields) == 1 else "fields"
             raise DataError(
-                f"{path}: line {number} has {len(fields)} {noun}, the header has {len(header)}",
+                f"{path}: line {number}: {len(fields)} instead of {len(header)} fields",
                 hint="give every row one field per column; a stray or missing separator?",
             )
         yield f"line {number}", {name: fields[i] for name, i in at.items()}
@@ -136,7 +131,7 @@ def _jsonl(path: Path, columns: Sequence[str]) -> Iterator[Placed]:
     for number, line in _lines(path):
         place = f"line {number}"
         try:
-            found: object = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
+            found: object = json.loads(line, object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             raise DataError(
@@ -232,8 +227,6 @@ def _utf8(path: Path, number: int, offset: int, raw: bytes) -> str:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    if not any(header):
-        raise DataError(f"{path}: has no header", hint="name the columns in the first line")
     for position, name in enumerate(header, start=1):
         if not name:
             raise DataError(f"{path}: line 1: column {position} has no name", hint="name it")
@@ -259,9 +252,8 @@ def _checked(path: Path, place: str, row: Row) -> Row:
     """The row itself, if every value is text that can be sent."""
     for name, value in row.items():
         if flaw := _flaw(value):
-            raise DataError(
-                f"{path}: {place}: column {_short(name)} {flaw}", hint="mend or drop the row"
-            )
+            problem = f"{path}: {place}: column {_short(name)} {flaw}"
+            raise DataError(problem, hint="mend or drop the row")
     return row
 
 
@@ -298,10 +290,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(members) < len(pairs):
         raise ValueError("a name stands twice in one object")
     return members
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _short(name: str) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bdpl_async.budget import Amount, Ledger
+from bdpl_async.budget import Amount, Ledger, Reservation
 from bdpl_async.cache import Cache, MemoryCache
 from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderUnavailable, RequestFailed
 from bdpl_async.fanout import fan_out
@@ -65,6 +65,9 @@ class Gate:
         self._clock = clock
         self._began = clock()
         self._largest = 0  # token bound of the largest request so far
+        self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
+        self._flying = 0
+        self._landed = asyncio.Event()
 
     @property
     def elapsed(self) -> float:
@@ -129,21 +132,45 @@ class Gate:
 
     async def _send(self, request: Request) -> dict[Text, Outcome]:
         """Reserve, send, settle; whatever happens, the ledger is right afterwards."""
-        if self.stop.is_set():
-            raise Stopped
-        limit = self.ledger.budget.seconds
-        if limit is not None and self.elapsed >= limit:
-            raise BudgetExhausted(f"the budget of {limit:g} seconds is over")
-        bound = _bound(request)
-        self._largest = max(self._largest, bound.tokens)
-        reservation = self.ledger.reserve(bound)
+        reservation = await self._admitted(_bound(request))
         try:
             reply = await self._attempt(request)
         except BaseException:
             self.ledger.lost(reservation)
             raise
-        self.ledger.settle(reservation, self._actual(reply))
+        else:
+            self.ledger.settle(reservation, self._actual(request, reply))
+        finally:
+            self._flying -= 1
+            self._landed.set()
         return self._keep(request, reply)
+
+    async def _admitted(self, bound: Amount) -> Reservation:
+        """The reservation to send with. A refusal is final only when nothing is in flight.
+
+        So what is under way is never cancelled by it, and upper bounds that shrink when they
+        settle refuse nothing: what a budget buys does not depend on concurrency.
+        """
+        self._largest = max(self._largest, bound.tokens)
+        async with self._turn:
+            while True:
+                try:
+                    return self._reserve(bound)
+                except (Stopped, BudgetExhausted):
+                    if not self._flying:
+                        raise
+                self._landed.clear()
+                await self._landed.wait()
+
+    def _reserve(self, bound: Amount) -> Reservation:
+        if self.stop.is_set():
+            raise Stopped
+        limit = self.ledger.budget.seconds
+        if limit is not None and self.elapsed >= limit:
+            raise BudgetExhausted(f"the budget of {limit:g} seconds is over")
+        reservation = self.ledger.reserve(bound)
+        self._flying += 1
+        return reservation
 
     async def _attempt(self, request: Request) -> Reply:
         """One try; a request that fails for itself alone fails its texts, not the run."""
@@ -159,12 +186,12 @@ class Gate:
         except RequestFailed as error:
             return Reply([error] * len(request.texts))
 
-    def _actual(self, reply: Reply) -> Amount:
+    def _actual(self, request: Request, reply: Reply) -> Amount:
         usage = reply.usage
         self._count(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
         answered = sum(isinstance(score, Score) for score in reply.scores)
         tokens = usage.prompt_tokens + usage.completion_tokens
-        return Amount(1, answered, tokens, usage.usd)
+        return Amount(1, min(answered, len(request.texts)), tokens, usage.usd)
 
     def _keep(self, request: Request, reply: Reply) -> dict[Text, Outcome]:
         if len(reply.scores) != len(request.texts):
@@ -182,14 +209,14 @@ class Gate:
     def _checked(self, outcome: Outcome) -> Outcome:
         """A score must have one number per label, none of them NaN or above zero by much."""
         if isinstance(outcome, Score):
-            values = outcome.logprobs
+            values, trouble = outcome.logprobs, None
             if len(values) != len(self._labels):
-                return RequestFailed(
-                    f"{self._scorer.name}: {len(values)} values for {len(self._labels)} labels"
-                )
-            if not all(value < 1e-3 for value in values) or max(values) == float("-inf"):
-                return RequestFailed(f"{self._scorer.name}: {values} are no log-probabilities")
-            return outcome
+                trouble = f"{len(values)} values for {len(self._labels)} labels"
+            elif not all(value < 1e-3 for value in values) or max(values) == float("-inf"):
+                trouble = f"{values} are no log-probabilities"
+            if trouble is None:
+                return outcome
+            outcome = RequestFailed(f"{self._scorer.name}: {trouble}")
         self._count(failures=1)
         return outcome
 

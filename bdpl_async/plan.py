@@ -85,8 +85,9 @@ def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
         if finalists <= sizes.finalists
     ]
     for plan in choices:
-        asks = [*plan.closing(), plan.dev]
-        if ledger.share(total(price, asks)) <= DEV_SHARE:
+        cost = total(price, [*plan.closing(), plan.dev])
+        rest = cost + total(price, [sizes.update])
+        if ledger.share(cost) <= DEV_SHARE and ledger.fits(rest):
             return _noted(plan, "dev", plan.dev, sizes.dev)
     smallest = min(sizes.dev, FEWEST_DEV)
     return _noted(Plan(smallest, 0, 1), "dev", smallest, sizes.dev)

@@ -29,6 +29,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Snapshot = dict[str, Floats]
 
+LARGEST_LOSS = 1e100  # nats; beyond it, squares of gradients overflow
+
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -87,7 +89,8 @@ def divergence(old: Floats, new: Floats) -> float:
     return float((old * ratio).sum(axis=1).mean())
 
 
-def _check(samples: Indices, losses: Floats, length: int) -> tuple[Indices, Floats]:
+def _check(samples: Indices, losses: Floats, shape: tuple[int, ...]) -> tuple[Indices, Floats]:
+    length, size = shape
     indices, values = np.asarray(samples, np.int64), np.asarray(losses, np.float64)
     if indices.ndim != 2 or indices.shape[1] != length or values.shape != indices.shape[:1]:
         raise ValueError(
@@ -95,8 +98,10 @@ def _check(samples: Indices, losses: Floats, length: int) -> tuple[Indices, Floa
         )
     if len(values) < 2:
         raise ValueError("the leave-one-out baseline needs at least two samples")
-    if not np.isfinite(values).all():
+    if not np.abs(values).max() < LARGEST_LOSS:  # NaN is not below it either
         raise ValueError("losses must be finite: drop the samples that have none")
+    if not 0 <= indices.min() <= indices.max() < size:
+        raise ValueError(f"samples must be token indices in 0..{size - 1}")
     return indices, values
 
 
@@ -151,7 +156,7 @@ class Policy:
         Raises:
             ValueError: wrong shapes, or a loss that is not finite.
         """
-        indices, values = _check(samples, losses, self._logits.shape[0])
+        indices, values = _check(samples, losses, self._logits.shape)
         old = self.probabilities
         gradient = logit_gradient(indices, values, old)
         norm = float(np.linalg.norm(gradient))
@@ -175,6 +180,9 @@ class Policy:
         for _ in range(4):  # the quadratic is a good first guess; four corrections settle it
             kl = divergence(old, _softmax(self._moved(direction, distance)))
             distance = min(furthest, distance * float(np.sqrt(self.max_kl / max(kl, 1e-300))))
+        # Far from the quadratic (rare tokens, a large cap) the corrections may end beyond the cap.
+        while divergence(old, _softmax(self._moved(direction, distance))) > 1.001 * self.max_kl:
+            distance *= 0.9
         return self._moved(direction, distance)
 
     def _moved(self, direction: Floats, distance: float) -> Floats:
@@ -245,7 +253,7 @@ class PaperPolicy:
         Raises:
             ValueError: wrong shapes, or a loss that is not finite.
         """
-        indices, values = _check(samples, losses, self._probabilities.shape[0])
+        indices, values = _check(samples, losses, self._probabilities.shape)
         old = self._probabilities
         gradient = probability_gradient(indices, values, old)
         norm = float(np.linalg.norm(gradient))

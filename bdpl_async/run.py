@@ -35,6 +35,7 @@ __all__ = ["Run"]
 
 DEFAULT_STEPS = 200
 PATIENCE = 5  # steps without one usable answer before the provider is given up
+IDLE = 50  # steps running that the cache answered whole before a search without a limit is over
 
 
 class _Purpose(IntEnum):
@@ -173,12 +174,13 @@ class Run:
 
     async def _learn(self) -> AsyncIterator[Event]:
         """Updates until the steps or the budget are used up."""
-        limit, fruitless = self._step_limit(), 0
+        limit, fruitless, idle = self._step_limit(), 0, 0
         while limit is None or len(self._losses) < limit:
             size = self._affordable()
             if size is None:
                 self._reason = "budget"
                 return
+            before = self.gate.ledger.spent
             step = await self._update(*size)
             if step is None:
                 return
@@ -188,6 +190,11 @@ class Run:
                     f"{self.session.model}: no usable answer in {PATIENCE} updates running"
                 )
             yield step
+            idle = idle + 1 if self.gate.ledger.spent == before else 0
+            if limit is None and idle == IDLE:  # what costs nothing never uses a budget up
+                note = f"{IDLE} updates running asked nothing new: the search has settled"
+                yield Note(self.gate.elapsed, note)
+                return
 
     async def _update(self, samples: int, batch: int) -> Step | None:
         """Ask, score, tell once; None if the method does not search."""

@@ -8,22 +8,42 @@ from types import TracebackType
 
 import orjson
 
-from bdpl_async.config import Config
+from bdpl_async.config import Config, exists
 from bdpl_async.errors import ConfigError
 from bdpl_async.events import Event, Finished, to_json
 
-__all__ = ["RunDir", "write_atomically"]
+__all__ = ["RunDir", "refuse_taken", "write_atomically"]
+
+HINT = "give another folder as --out"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside `path`, make it durable, rename: a reader sees the old file or the new one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def refuse_taken(path: Path) -> None:
+    """See to it, before anything is spent, that a run may be written to `path`.
+
+    Raises:
+        ConfigError: a file is in the way, or the folder holds a run already.
+    """
+    above = next((folder for folder in path.parents if exists(folder)), None)
+    for place in (path, above):
+        if place is not None and exists(place) and not place.is_dir():
+            raise ConfigError(f"{place}: a file stands where the run's folder should be", hint=HINT)
+    if exists(path / "run.toml"):
+        raise ConfigError(f"{path}: holds a run already", hint=HINT)
 
 
 class RunDir:
@@ -40,18 +60,16 @@ class RunDir:
     def __init__(self, path: Path, config: Config) -> None:
         self.path = path
         try:
+            refuse_taken(path)
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if (path / "run.toml").exists():
-                raise ConfigError(
-                    f"{path}: holds a run already",
-                    hint="give another --out, or look at its result.json",
-                )
             path.chmod(0o700)
             write_atomically(path / "run.toml", config.to_toml().encode())
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             self._events = os.fdopen(os.open(path / "events.jsonl", flags, 0o600), "wb")
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+            os.fchmod(self._events.fileno(), 0o600)
+        except (OSError, ValueError) as error:  # a path may hold what no file system takes
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"{path}: cannot be written: {reason}", hint=HINT) from None
 
     def __enter__(self) -> RunDir:
         return self

@@ -6,16 +6,18 @@ Knows files and texts; no model, no clock, no network.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdpl_async.config import Config, TaskTable, Value, load_config, resolve_task
+from bdpl_async.config import Config, TaskTable, exists, load_config, resolve_task
 from bdpl_async.datafile import read_rows, sha256_of
 from bdpl_async.errors import ConfigError, DataError
+from bdpl_async.overrides import Value
 from bdpl_async.records import Example, Prompt, Text
 from bdpl_async.sampling import k_shot, k_shot_pair, minibatch, split
 from bdpl_async.template import Template
@@ -95,14 +97,14 @@ class Task:
         if seed is not None:
             given["run.seed"] = seed
         if data is not None:
-            given["run.data"] = str(Path(data).resolve())
+            given["run.data"] = str(Path(data).absolute())
         return cls.from_config(load_config(file, given), file.parent)
 
     @classmethod
     def from_config(cls, config: Config, folder: Path) -> Task:
         """Load the data of `config`; relative paths count from `folder`."""
         config = _absolute(config, folder)
-        values, words = _labels(config.task)
+        values, words = tuple(config.task.labels), tuple(config.task.labels.values())
         loader = _Loader(config.task, Template.parse(config.task.template), values)
         named = ("train", config.task.train), ("dev", config.task.dev), ("test", config.task.test)
         parts = _divide({name: loader.read(Path(f)) for name, f in named if f}, config, values)
@@ -172,23 +174,6 @@ class _Loader:
         )
 
 
-def _labels(table: TaskTable) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Data values and label words, in the file's order, each word once and not empty."""
-    words = tuple(table.labels.values())
-    if len(words) < 2:
-        raise ConfigError(f"task.labels: at least two labels are needed, not {len(words)}")
-    for value, word in table.labels.items():
-        if not word.strip():
-            raise ConfigError(f"task.labels: the label word of {value!r} is empty")
-        same = [v for v, w in table.labels.items() if w.strip() == word.strip()]
-        if len(same) > 1:
-            raise ConfigError(
-                f"task.labels: {' and '.join(map(repr, same))} share the label word {word!r}",
-                hint="each label needs a word of its own, or the model cannot tell them apart",
-            )
-    return tuple(table.labels), words
-
-
 def _divide(
     read: Mapping[str, list[Example]], config: Config, values: tuple[str, ...]
 ) -> dict[str, Split]:
@@ -203,12 +188,29 @@ def _divide(
             hint="every label of task.labels needs examples in train",
         )
     if not dev:
-        train, dev = _own_dev(train, k, rng, values)
+        with _naming(config.task.train):
+            train, dev = _own_dev(train, k, rng, values)
     elif k is not None:
-        train = [train[i] for i in k_shot(labels, k, rng, values)]
-        dev = [dev[i] for i in k_shot([example.label for example in dev], k, rng, values)]
+        train = _drawn(config.task.train, train, k, rng, values)
+        dev = _drawn(config.task.dev or "", dev, k, rng, values)
     parts = {"train": train, "dev": dev, "test": read.get("test", [])}
     return {name: Split(_fair(examples)) for name, examples in parts.items()}
+
+
+def _drawn(
+    file: str, rows: list[Example], k: int, rng: np.random.Generator, values: tuple[str, ...]
+) -> list[Example]:
+    with _naming(file):
+        return [rows[i] for i in k_shot([row.label for row in rows], k, rng, values)]
+
+
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Put the file's name before the message of a `DataError` about its rows."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{file}: {error.args[0]}", hint=error.hint) from None
 
 
 def _own_dev(
@@ -222,7 +224,7 @@ def _own_dev(
         kept, held = split(labels, 1 - min(DEV_FRACTION, LARGEST_OWN_DEV / len(rows)), rng)
     if not held:
         raise DataError(
-            f"train has {len(rows)} rows, too few to cut a dev split from",
+            f"{len(rows)} rows are too few to cut a dev split from",
             hint="add rows, or give task.dev a file of its own",
         )
     return [rows[i] for i in kept], [rows[i] for i in held]
@@ -240,7 +242,7 @@ def _data_files(folder: Path) -> dict[str, str | None]:
     """train, dev and test as a data folder has them; None for a split that it has not."""
     found: dict[str, str | None] = {}
     for name in ("train", "dev", "test"):
-        files = [file for ending in ENDINGS if (file := folder / f"{name}.{ending}").is_file()]
+        files = [file for ending in ENDINGS if exists(file := folder / f"{name}.{ending}")]
         if len(files) > 1:
             raise ConfigError(f"{folder}: both {files[0].name} and {files[1].name}: which one?")
         found[name] = str(files[0]) if files else None
@@ -257,16 +259,20 @@ def _absolute(config: Config, folder: Path) -> Config:
     table = config.task
     files = {"train": table.train, "dev": table.dev, "test": table.test}
     if config.run.data is not None:
-        files = _data_files((folder / config.run.data).resolve())
-    names = {name: str((folder / file).resolve()) if file else None for name, file in files.items()}
+        files = _data_files((folder / config.run.data).absolute())
+    names = {name: _place(folder, file) for name, file in files.items()}
     prompt = config.prompt
     if prompt.vocabulary != "pmi":
-        file = str((folder / prompt.vocabulary).resolve())
-        prompt = prompt.model_copy(update={"vocabulary": file})
+        prompt = prompt.model_copy(update={"vocabulary": _place(folder, prompt.vocabulary)})
+    run = config.run.model_copy(update={"data": None, "out": _place(folder, config.run.out)})
     return config.model_copy(
         update={
             "task": table.model_copy(update=names),
             "prompt": prompt,
-            "run": config.run.model_copy(update={"data": None}),
+            "run": run,
         }
     )
+
+
+def _place(folder: Path, file: str | None) -> str | None:
+    return None if file is None else str((folder / file).absolute())

@@ -12,7 +12,7 @@ from bdpl_async.config import Config
 from bdpl_async.events import Event, Finished
 from bdpl_async.result import Result
 from bdpl_async.run import Run
-from bdpl_async.rundir import RunDir
+from bdpl_async.rundir import RunDir, refuse_taken
 from bdpl_async.scorer import Scorer
 from bdpl_async.task import Task
 
@@ -47,9 +47,12 @@ async def tune(
         BudgetTooSmall: the grant does not buy one update and its evaluation; nothing was sent.
         ProviderError: the model's side gave up.
     """
-    config = _configured(task.config, budget, seed, optimizer)
+    config = _configured(task.config, scorer.name, budget, seed, optimizer)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        refuse_taken(folder)
     run = await Run.open(task, scorer, config)
-    return await follow(run, None if out is None else Path(out), on_event or (lambda event: None))
+    return await follow(run, folder, on_event or (lambda event: None))
 
 
 async def follow(run: Run, out: Path | None, on_event: Listener) -> Result:
@@ -67,12 +70,14 @@ async def follow(run: Run, out: Path | None, on_event: Listener) -> Result:
 
 def _configured(
     config: Config,
+    model: str,
     budget: Budget | None,
     seed: int | None,
     optimizer: Mapping[str, str | int | float],
 ) -> Config:
     """`config` with what the call overrides, checked like a file."""
     tables = config.model_dump()
+    tables["model"]["name"] = model  # the one at hand, not the one in the file
     if budget is not None:
         tables["budget"] = asdict(budget)
     if seed is not None:

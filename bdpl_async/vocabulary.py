@@ -41,8 +41,8 @@ MAX_BYTES = 10_000_000
 MAX_LENGTH = 200
 """Characters in one candidate."""
 
-_PMI_FLOOR = 3.0
-"""Nats from which on neighbours belong together: about twenty times as often as by chance."""
+_PMI_FLOOR = 2.0
+"""Nats from which on neighbours belong together: about seven times as often as by chance."""
 
 _LETTERS = r"[\w\u0300-\u036f\u0591-\u05c7\u0610-\u065f\u0900-\u0963\u0966-\u109f]+"
 """Letters, digits, and vowel signs of scripts that write vowels as marks, which \\w leaves out."""
@@ -80,7 +80,9 @@ class _Counts:
 
         PMI is log p(l r) / p(l) p(r), each p a count over all counts of its kind.
         """
-        scale = math.log(self.words.total() ** 2 / max(self.pairs.total(), 1))
+        if not self.pairs:
+            return {}
+        scale = math.log(self.words.total() ** 2 / self.pairs.total())
         logs = {word: math.log(count) for word, count in self.words.items()}
         found = (
             (pair, math.log(count) - logs[pair[0]] - logs[pair[1]] + scale)
@@ -96,7 +98,7 @@ def pmi_vocabulary(
     """The `size` best candidates of the training texts, best first; fewer if there are no more.
 
     Args:
-        texts: what the task reads; labels and dev or test rows do not belong here.
+        texts: training texts only; what dev and test rows say must not be known.
         size: candidates wanted, at least 2.
         max_n: words in the longest phrase.
         min_count: how often neighbours must be seen together to be joined.
@@ -112,17 +114,13 @@ def pmi_vocabulary(
     words = _ranked(Counter({(word,): counts.spread[word] for word in content}), {})
     phrases: dict[Words, None] = {}
     for lowest in range(max(min_count, 1), 0, -1):
-        links = counts.links(lowest)
-        found = (set(_phrases(text, links, content, max_n)) for text in texts)
-        phrases |= dict.fromkeys(_ranked(Counter(chain.from_iterable(found)), links))
+        phrases |= dict.fromkeys(_ranked_phrases(texts, counts.links(lowest), content, max_n))
         if len(words) + len(phrases) >= size:
             break
     chosen = list(islice(_mixed(words, phrases), size))
     if len(chosen) < 2:
-        raise DataError(
-            "the training texts hold fewer than two content words to make prompts of",
-            hint="give more text, or name a file with candidates as `vocabulary`",
-        )
+        problem = "the training texts hold fewer than two content words to make prompts of"
+        raise DataError(problem, hint="give more text, or name a file as prompt.vocabulary")
     return tuple(map(" ".join, chosen))
 
 
@@ -143,16 +141,26 @@ def _ranked(spread: Counter[Words], links: Mapping[Words, float]) -> list[Words]
     return sorted(spread, key=rank)
 
 
+def _ranked_phrases(
+    texts: Sequence[str], links: Mapping[Words, float], content: Collection[str], max_n: int
+) -> list[Words]:
+    """The phrases of all texts, best first."""
+    found = (_phrases(text, links, content, max_n) for text in texts)
+    return _ranked(Counter(chain.from_iterable(found)), links)
+
+
 def _phrases(
     text: str, links: Collection[Words], content: Collection[str], max_n: int
-) -> Iterator[Words]:
-    """What stands between delimiters, of two words or more."""
+) -> set[Words]:
+    """What stands between delimiters in one text, of two words or more."""
+    found: set[Words] = set()
     for run in _runs(text):
         start = 0
         for end in range(1, len(run) + 1):
             if end == len(run) or (run[end - 1], run[end]) not in links:
-                yield from _cut(tuple(run[start:end]), content, max_n)
+                found.update(_cut(tuple(run[start:end]), content, max_n))
                 start = end
+    return found
 
 
 def _cut(linked: Words, content: Collection[str], max_n: int) -> Iterator[Words]:

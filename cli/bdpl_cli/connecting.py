@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from bdpl_async.config import Config
+from bdpl_async.config import ChatTable, Config
 from bdpl_async.errors import ConfigError
 from bdpl_async.scorer import Scorer
 from bdpl_providers import connect
@@ -21,7 +21,12 @@ def connected(config: Config) -> AbstractAsyncContextManager[Scorer]:
     _refuse_unbuilt(config)
     model = config.model
     return connect(
-        model.name, base_url=model.base_url, api_key_env=model.api_key_env, readout=model.readout
+        model.name,
+        base_url=model.base_url,
+        api_key_env=model.api_key_env,
+        readout=model.readout,
+        device=model.device,
+        dtype=model.dtype,
     )
 
 
@@ -33,7 +38,10 @@ def _refuse_unbuilt(config: Config) -> None:
         "model.rpm": config.model.rpm is not None,
         "model.tpm": config.model.tpm is not None,
         "optimizer.calibration": config.optimizer.calibration != "none",
+        "model.price_in": config.model.price_in is not None,
+        "model.price_out": config.model.price_out is not None,
         "models": bool(config.models),
+        "chat": config.chat != ChatTable(),
     }
     for key, given in asked.items():
         if given:

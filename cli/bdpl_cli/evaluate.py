@@ -54,7 +54,7 @@ def evaluate(
         }
         sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
-        from bdpl_cli.views import clean
+        from bdpl_cli.plaintext import clean
 
         low, high = result.ci95
         print(
@@ -78,22 +78,38 @@ def _prompt(prompt: str | None, run: Path | None) -> str:
     if run is None:
         return prompt or ""
     try:
-        return str(orjson.loads((run / "result.json").read_bytes())["prompt"])
-    except (OSError, KeyError, orjson.JSONDecodeError) as error:
-        raise ConfigError(
-            f"{run / 'result.json'}: no result to take a prompt from: {error}"
-        ) from None
+        found = orjson.loads((run / "result.json").read_bytes())["prompt"]
+        if isinstance(found, str):
+            return found
+        reason = "its prompt is no text"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (KeyError, TypeError, orjson.JSONDecodeError):
+        reason = "not the JSON document that a run writes"
+    raise ConfigError(
+        f"{run / 'result.json'}: no result to take a prompt from: {reason}",
+        hint="--run takes the folder of a finished run",
+    )
 
 
 async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation]:
-    from bdpl_async.errors import DataError
+    from bdpl_async.errors import BudgetTooSmall, DataError
     from bdpl_async.records import Prompt
     from bdpl_async.session import Session
     from bdpl_cli.connecting import connected
 
     examples = {"train": task.train, "dev": task.dev, "test": task.test}[split]
     if not len(examples):
-        raise DataError(f"task.{split}: {task.name} has no {split} split")
+        raise DataError(
+            f"task.{split}: {task.name} has no {split} split",
+            hint="name a file for it under [task], or take another --split",
+        )
     async with connected(task.config) as scorer:
         session = await Session.open(task, scorer, task.config)
+        cost = session.gate.cost(len(examples))
+        if not session.gate.affords(cost):
+            raise BudgetTooSmall(
+                f"the budget is too small: scoring {len(examples)} {split} examples takes"
+                f" {cost.prompts} prompts in {cost.requests} requests"
+            )
         return session, await session.evaluate(Prompt.of(text), examples)

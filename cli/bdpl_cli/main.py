@@ -15,9 +15,13 @@ from cyclopts import App, CycloptsError
 
 from bdpl_async import __version__
 from bdpl_async.errors import BdplError, BudgetTooSmall, ProviderError
+from bdpl_cli.plaintext import clean
+from bdpl_cli.stdout import silence, take_everything
 
 __all__ = ["app", "main"]
 
+LONGEST = 500  # characters of one line of a message
+FAILED = 1  # the machine's fault: a full disk, say
 USAGE, REFUSED, TOO_SMALL, INTERRUPTED = 2, 3, 4, 130
 UNBUILT = {
     "resume": "go on with a stopped run",
@@ -37,6 +41,7 @@ app = App(
     name="bdpl-async",
     version=__version__,
     help="Learn a prompt for a model that you cannot open, within a budget.",
+    help_format="plaintext",
     help_epilogue="Start with: bdpl-async run",
 )
 # Commands are imported when they are called; their one-line help stands here, so --help stays fast.
@@ -48,6 +53,7 @@ app.command("bdpl_cli.tasks:tasks", help="List the built-in tasks.")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    take_everything()
     sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -56,13 +62,25 @@ def _run(arguments: list[str]) -> int:
         return _fail(f"{arguments[0]} is not built yet ({UNBUILT[arguments[0]]})", USAGE)
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except CycloptsError as error:
-        return _fail(f"{error}\n  see bdpl-async --help", USAGE)
-    except BdplError as error:
-        return _fail(str(error), _code(error))
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+    except (CycloptsError, BdplError, KeyboardInterrupt, OSError) as error:
+        return _failed(error)
     return code if isinstance(code, int) else 0
+
+
+def _failed(error: CycloptsError | BdplError | KeyboardInterrupt | OSError) -> int:
+    """What a person reads of an error, and the exit code it stands for."""
+    match error:
+        case CycloptsError():
+            return _fail(f"{error}\n  see bdpl-async --help", USAGE)
+        case BdplError():
+            return _fail(str(error), _code(error))
+        case KeyboardInterrupt():
+            return _fail("interrupted", INTERRUPTED)
+        case BrokenPipeError():  # as in `bdpl-async tasks | head`: nobody reads on
+            silence()
+            return 0
+        case OSError():
+            return _fail(f"{error.filename or 'output'}: {error.strerror}", FAILED)
 
 
 def _code(error: BdplError) -> int:
@@ -72,5 +90,8 @@ def _code(error: BdplError) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"bdpl-async: {message}", file=sys.stderr)
+    """Say on stderr, in short lines that no terminal obeys, what is the matter."""
+    lines = [clean(line) for line in f"bdpl-async: {message}".splitlines()]
+    for line in lines:
+        print(line if len(line) <= LONGEST else line[: LONGEST - 3] + "...", file=sys.stderr)
     return code

@@ -6,13 +6,15 @@ fields. Unset options stay None and leave the file's value alone, so ``--seed 0`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 if TYPE_CHECKING:
-    from bdpl_async.config import Value
+    from bdpl_async.overrides import Value
 
 __all__ = ["Options"]
 
@@ -44,6 +46,27 @@ KEYS = {
 }
 
 
+PATHS = ("task.train", "task.dev", "task.test", "prompt.vocabulary", "run.data", "run.out")
+
+
+def _from_here(key: str, value: Value) -> Value:
+    if key in PATHS and isinstance(value, str) and value not in ("", "pmi"):
+        return str(Path(value).absolute())
+    return value
+
+
+def _whole(kind: object, tokens: Sequence[Token]) -> int:
+    """A whole number and nothing else; 1.5 is refused, not rounded."""
+    value = tokens[0].value
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"{value[:80]!r} is no whole number") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+
+
 def _option(field: str, text: str, group: str, *, switch: bool = False) -> Parameter:
     """A flag whose help ends in its TOML key."""
     return Parameter(
@@ -72,8 +95,8 @@ class Options:
     readout: Annotated[
         Readout | None, _option("readout", "How label probabilities are read", MODEL)
     ] = None
-    concurrency: Annotated[int | None, _option("concurrency", "Requests in flight", MODEL)] = None
-    batch_prompts: Annotated[int | None, _option("batch_prompts", "Prompts a request", MODEL)] = (
+    concurrency: Annotated[Whole | None, _option("concurrency", "Requests in flight", MODEL)] = None
+    batch_prompts: Annotated[Whole | None, _option("batch_prompts", "Prompts a request", MODEL)] = (
         None
     )
     rpm: Annotated[float | None, _option("rpm", "Requests a minute", MODEL)] = None
@@ -85,19 +108,21 @@ class Options:
     price_out: Annotated[
         float | None, _option("price_out", "USD a million completion tokens", MODEL)
     ] = None
-    max_requests: Annotated[int | None, _option("max_requests", "Requests at most", BUDGET)] = None
+    max_requests: Annotated[Whole | None, _option("max_requests", "Requests at most", BUDGET)] = (
+        None
+    )
     max_prompts: Annotated[
-        int | None, _option("max_prompts", "Example evaluations at most", BUDGET)
+        Whole | None, _option("max_prompts", "Example evaluations at most", BUDGET)
     ] = None
-    max_tokens: Annotated[int | None, _option("max_tokens", "Tokens at most", BUDGET)] = None
+    max_tokens: Annotated[Whole | None, _option("max_tokens", "Tokens at most", BUDGET)] = None
     max_usd: Annotated[float | None, _option("max_usd", "US dollars at most", BUDGET)] = None
     max_seconds: Annotated[float | None, _option("max_seconds", "Seconds at most", BUDGET)] = None
     method: Annotated[
         str | None,
         _option("method", "bdpl, bdpl-paper, manual, empty, calibration, random or greedy", RUN),
     ] = None
-    steps: Annotated[int | None, _option("steps", "Updates at most", RUN)] = None
-    seed: Annotated[int | None, _option("seed", "Same seed, same result", RUN)] = None
+    steps: Annotated[Whole | None, _option("steps", "Updates at most", RUN)] = None
+    seed: Annotated[Whole | None, _option("seed", "Same seed, same result", RUN)] = None
     data: Annotated[
         str | None, _option("data", "Folder with train|dev|test.{tsv,csv,jsonl,parquet}", RUN)
     ] = None
@@ -119,14 +144,16 @@ class Options:
     def overrides(self) -> dict[str, Value]:
         """What was given, as dotted TOML keys; options win over ``--set``.
 
+        A path in a file counts from that file, one on the command line from where it is typed.
+
         Raises:
             ConfigError: a ``--set`` that is not table.key=value.
         """
-        from bdpl_async.config import parse_override
+        from bdpl_async.overrides import parse_override
 
         found: dict[str, Value] = dict(parse_override(item) for item in self.set_)
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name in KEYS and value is not None:
                 found[KEYS[field.name]] = value
-        return found
+        return {key: _from_here(key, value) for key, value in found.items()}

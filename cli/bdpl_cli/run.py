@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import strftime
 from typing import TYPE_CHECKING, Annotated
@@ -46,36 +49,43 @@ def run(
 
 async def _learn(task: Task) -> Result:
     from bdpl_async.run import Run
+    from bdpl_async.rundir import refuse_taken
     from bdpl_async.tuning import follow
     from bdpl_cli.connecting import connected
+    from bdpl_cli.stdout import until_closed
     from bdpl_cli.views import make_view
 
     out = _run_dir(task.config)
+    refuse_taken(out)
     async with connected(task.config) as scorer:
         learning = await Run.open(task, scorer)
-        _stop_on_signal(learning.gate.stop, out)
-        return await follow(learning, out, make_view(task.config.run.ui, out))
+        stop = _on_signal(learning.gate.stop, out)
+        view = until_closed(make_view(task.config.run.ui, out), stop)
+        return await follow(learning, out, view)
 
 
 def _run_dir(config: Config) -> Path:
     """``--out``, or a new folder below ``runs`` named after the run and the time."""
     if config.run.out is not None:
         return Path(config.run.out)
-    stem = f"{config.task.name}-{config.optimizer.method}-{config.run.seed}"
+    name = re.sub(r"[^\w-]+", "-", config.task.name)[:60]  # a name may hold slashes
+    stem = f"{name}-{config.optimizer.method}-{config.run.seed}"
     path = Path("runs") / f"{stem}-{strftime('%Y%m%d-%H%M%S')}"
     candidates = (path.with_name(f"{path.name}-{n}") for n in range(2, 1000))
     return path if not path.exists() else next(p for p in candidates if not p.exists())
 
 
-def _stop_on_signal(stop: asyncio.Event, out: Path) -> None:
-    """First Ctrl-C or SIGTERM: end in good order. Second: leave at once."""
+def _on_signal(stop: asyncio.Event, out: Path) -> Callable[[], None]:
+    """First Ctrl-C or SIGTERM: end in good order, by what is returned. Second: leave at once."""
     loop = asyncio.get_running_loop()
 
     def first() -> None:
-        print(f"bdpl-async: stopping; what is known is saved in {out}", file=sys.stderr)
         stop.set()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+            signal.signal(number, lambda *_: os._exit(INTERRUPTED))  # a busy thread holds up exit
+        print(f"bdpl-async: stopping; what is known is saved in {out}", file=sys.stderr)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, first)
+    return first

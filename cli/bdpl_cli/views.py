@@ -10,11 +10,11 @@ import orjson
 
 from bdpl_async.evaluation import Evaluation
 from bdpl_async.events import Evaluated, Event, Finished, Note, Started, Step, to_json
+from bdpl_cli.plaintext import clean
 
 __all__ = ["make_view"]
 
 SECONDS_BETWEEN_LINES = 2.0
-ESCAPES = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
 
 
 def make_view(ui: str, out: Path) -> Callable[[Event], None]:
@@ -31,11 +31,6 @@ def make_view(ui: str, out: Path) -> Callable[[Event], None]:
 def _print_json(event: Event) -> None:
     sys.stdout.write(orjson.dumps(to_json(event)).decode() + "\n")
     sys.stdout.flush()
-
-
-def clean(text: str) -> str:
-    """Text from data files without characters that a terminal would obey."""
-    return text.translate(ESCAPES)
 
 
 def percent(result: Evaluation) -> str:

@@ -30,12 +30,17 @@ ANNOUNCED = ("openai", "vllm", "compatible")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a provider is told: the part of the name behind the slash, and how to reach it."""
+    """What a provider is told: the part of the name behind the slash, and how to reach it.
+
+    `device` and `dtype` are for models that run on this machine, the rest for servers.
+    """
 
     model: str
     base_url: str | None = None
     api_key_env: str | None = None
     readout: str = "auto"
+    device: str | None = None
+    dtype: str | None = None
 
 
 Factory = Callable[[Connection], Scorer]
@@ -53,6 +58,8 @@ async def connect(
     base_url: str | None = None,
     api_key_env: str | None = None,
     readout: str = "auto",
+    device: str | None = None,
+    dtype: str | None = None,
 ) -> AsyncIterator[Scorer]:
     """Open the scorer that ``PROVIDER/MODEL`` names, and close it at the end.
 
@@ -66,7 +73,8 @@ async def connect(
             f"model.name: {name!r} is not of the form PROVIDER/MODEL",
             hint=f"for example roberta/builtin; providers: {', '.join(providers())}",
         )
-    scorer = _factory(provider)(Connection(model, base_url, api_key_env, readout))
+    told = Connection(model, base_url, api_key_env, readout, device, dtype)
+    scorer = _factory(provider)(told)
     if isinstance(scorer, AbstractAsyncContextManager):
         async with scorer:
             yield scorer
@@ -80,7 +88,7 @@ def _factory(provider: str) -> Factory:
         return cast(Factory, getattr(import_module(module), function))
     for point in _third_parties():
         if point.name == provider:
-            return cast(Factory, point.load())
+            return _loaded(point)
     if provider in ANNOUNCED:
         raise ConfigError(
             f"model.name: the provider {provider!r} is not built yet",
@@ -89,6 +97,16 @@ def _factory(provider: str) -> Factory:
     raise ConfigError(
         f"model.name: unknown provider {provider!r}", hint=f"providers: {', '.join(providers())}"
     )
+
+
+def _loaded(point: EntryPoint) -> Factory:
+    try:
+        return cast(Factory, point.load())
+    except Exception as error:  # whatever a foreign module does when it is imported
+        raise ConfigError(
+            f"model.name: the provider {point.name!r} ({point.value}) cannot be imported: {error}",
+            hint="mend or remove the package that registers it",
+        ) from error
 
 
 def _third_parties() -> list[EntryPoint]:

@@ -70,12 +70,13 @@ class Simulated:
     async def score(self, request: Request) -> Reply:
         """Label log-probabilities by the truth; they sum to one."""
         scores = [self._score(text, len(request.labels)) for text in request.texts]
-        words = sum(len(WORD.findall(text.before + text.after)) for text in request.texts)
+        words = sum(len(WORD.findall(f"{text.before} {text.after}")) for text in request.texts)
         return Reply(scores, Usage(prompt_tokens=words))
 
     def _score(self, text: Text, classes: int) -> Score:
         words = WORD.findall(text.before.lower())
-        listening = 1 / (1 + math.exp(-self._bias - sum(map(self._utility, words))))
+        worth = self._bias + sum(map(self._utility, words))
+        listening = (1 + math.tanh(worth / 2)) / 2  # the sigmoid that cannot overflow
         evidence = math.tanh(sum(map(self._evidence, words)))
         odds = STRENGTH * listening * evidence + PREJUDICE * (1 - listening)
         # One number orders all labels: the last gains what the first loses.

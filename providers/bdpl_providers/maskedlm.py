@@ -1,0 +1,276 @@
+"""A masked language model that is asked for one position of each text: loading and forward pass.
+
+torch and transformers are imported inside the functions, so that importing this module is cheap.
+Everything here belongs on the one thread that owns the model.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bdpl_async.errors import BdplError, ProviderRefused, UsageError
+from bdpl_providers.assembly import Assembler, Row
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+__all__ = ["MaskedLM", "load"]
+
+AGREEMENT = 1e-3
+"""Largest difference in logits between the short way to the mask and the model's own, float32."""
+
+HINT = "take a folder or hub id of a masked language model with safetensors weights"
+
+DTYPES = {"float32": "float32", "bf16": "bfloat16", "bfloat16": "bfloat16", "float16": "float16"}
+
+
+class MaskedLM:
+    """A model whose vocabulary head sees one position a text.
+
+    The model's own forward pass runs, but a hook on its trunk hands on the mask's hidden state
+    alone, so this holds for every architecture with a trunk and a head. It is checked once
+    against the full logits; a model that disagrees is computed in full, correct and slower.
+
+    Args:
+        model: any ``AutoModelForMaskedLM``, in evaluation mode, as transformers loads it.
+        pad: the id that fills short rows; what it says is masked out.
+
+    Attributes:
+        short: whether the head sees the masks only.
+    """
+
+    def __init__(self, model: PreTrainedModel, pad: int) -> None:
+        self._model = model
+        self._pad = pad
+        self.short = self._agrees()
+
+    def logprobs(
+        self, rows: Sequence[Row], labels: Sequence[tuple[int, ...]]
+    ) -> list[list[float] | None]:
+        """(rows, labels) log-probabilities in nats under the softmax of the whole vocabulary.
+
+        A batch that exceeds the accelerator's memory is halved until it fits; a row that exceeds
+        it alone is None.
+        """
+        import torch
+
+        try:
+            return [*self._weigh(rows, labels)]
+        except torch.OutOfMemoryError:
+            half = len(rows) // 2
+        # Outside the handler, or its traceback would keep the batch's tensors alive.
+        if not half:
+            return [None]
+        return self.logprobs(rows[:half], labels[:half]) + self.logprobs(rows[half:], labels[half:])
+
+    def _weigh(self, rows: Sequence[Row], labels: Sequence[tuple[int, ...]]) -> list[list[float]]:
+        import torch
+
+        with torch.inference_mode():
+            logits = self._short(rows) if self.short else self._full(rows)
+            wanted = torch.tensor(labels, device=logits.device)
+            found: list[list[float]] = logits.float().log_softmax(-1).gather(1, wanted).tolist()
+        return found
+
+    def _short(self, rows: Sequence[Row]) -> torch.Tensor:
+        """(rows, vocabulary) logits, the head applied at the masks only."""
+        positions = self._positions(rows)
+        with _only(self._model.base_model, positions):
+            logits: torch.Tensor = self._model(**self._inputs(rows)).logits
+        return logits.squeeze(1)
+
+    def _full(self, rows: Sequence[Row]) -> torch.Tensor:
+        """(rows, vocabulary) logits, the head applied everywhere."""
+        positions = self._positions(rows)
+        logits: torch.Tensor = self._model(**self._inputs(rows)).logits
+        return _pick(logits, positions)
+
+    def _inputs(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        import torch
+
+        width = max(len(row.ids) for row in rows)
+        short = [width - len(row.ids) for row in rows]
+        ids = [row.ids + [self._pad] * n for row, n in zip(rows, short, strict=True)]
+        mask = [[1] * (width - n) + [0] * n for n in short]
+        device = self._model.device
+        return {
+            "input_ids": torch.tensor(ids, device=device),
+            "attention_mask": torch.tensor(mask, device=device),
+        }
+
+    def _positions(self, rows: Sequence[Row]) -> torch.Tensor:
+        import torch
+
+        return torch.tensor([row.mask for row in rows], device=self._model.device)
+
+    def _agrees(self) -> bool:
+        """Whether the short way gives the model's own logits, on two rows of unlike length."""
+        import torch
+
+        rows = [Row([0, 1, 2], 2), Row([0, 1, 2, 1, 0], 1)]
+        with torch.inference_mode():
+            full = self._full(rows)
+            try:
+                short = self._short(rows)
+            except (RuntimeError, ValueError, TypeError, LookupError, AttributeError):
+                return False  # a head that wants every position; the full way is right for it
+        # The trunk gives both the same; the head's products may round apart by a few steps.
+        rounding = 4 * torch.finfo(full.dtype).eps * float(full.abs().max())
+        atol = max(AGREEMENT, rounding)
+        return short.shape == full.shape and torch.allclose(short, full, rtol=0, atol=atol)
+
+
+def _pick(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """(rows, length, width) at one position per row: (rows, width)."""
+    import torch
+
+    return hidden[torch.arange(len(positions), device=hidden.device), positions]
+
+
+@contextmanager
+def _only(trunk: torch.nn.Module, positions: torch.Tensor) -> Iterator[None]:
+    """Within it, `trunk` hands on nothing but the hidden states at `positions`."""
+    from transformers.utils.generic import ModelOutput
+
+    def keep(_module: object, _inputs: object, output: object) -> object:
+        if isinstance(output, ModelOutput):
+            output["last_hidden_state"] = _pick(output["last_hidden_state"], positions)[:, None]
+            return output
+        raise TypeError(f"a trunk that gives {type(output).__name__}")
+
+    handle = trunk.register_forward_hook(keep)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def load(
+    name: str, source: str, device: str | None, dtype: str | None, max_length: int | None
+) -> tuple[MaskedLM, Assembler]:
+    """The model and the tokenizer at `source`, a folder or a hub id; `Roberta` says the rest.
+
+    Raises:
+        UsageError: torch or transformers is missing, or `dtype` is unknown.
+        ProviderRefused: there is no usable masked language model.
+    """
+    try:
+        import torch
+        from transformers import AutoModelForMaskedLM, AutoTokenizer
+    except ImportError as error:
+        raise UsageError(
+            f"{name} needs torch and transformers, which cannot be imported: {error}",
+            hint="pip install 'bdpl-async[local]'",
+        ) from error
+    place = device or _fastest()
+    # Safetensors only, and no code from the repository: a model file must not run anything.
+    options = {"trust_remote_code": False, "local_files_only": Path(source).is_dir()}
+    try:
+        with _quiet():
+            model, report = AutoModelForMaskedLM.from_pretrained(
+                source,
+                use_safetensors=True,
+                dtype=getattr(torch, _dtype(name, dtype, place)),
+                output_loading_info=True,
+                **options,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            model = model.to(place)
+            fast = _checked(name, model, tokenizer, report["missing_keys"])
+            window = min(_window(model), fast.model_max_length, max_length or sys.maxsize)
+            return MaskedLM(model, fast.pad_token_id or 0), Assembler(name, fast, window)
+    except BdplError:
+        raise
+    except Exception as error:  # loaders raise anything: OSError, SafetensorError, bare Exception
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ProviderRefused(
+            f"{name}: cannot be loaded as a masked language model: {reason}", hint=HINT
+        ) from error
+
+
+def _checked(
+    name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, missing: set[str]
+) -> PreTrainedTokenizerFast:
+    """The tokenizer, where the two would not load and then answer nonsense."""
+    from transformers import PreTrainedTokenizerFast
+
+    known = int(getattr(model.config, "vocab_size", len(tokenizer)))
+    if missing:
+        what = f"its weights lack {', '.join(sorted(missing)[:3])}: no trained masked-LM head"
+    elif not isinstance(tokenizer, PreTrainedTokenizerFast):
+        what = "its tokenizer is a slow one, without character offsets"
+    elif tokenizer.mask_token_id is None:
+        what = "its tokenizer has no mask token"
+    elif len(tokenizer) <= len(tokenizer.all_special_ids):
+        what = "its tokenizer has no vocabulary; are its files there?"
+    elif len(tokenizer) > known:
+        what = f"its tokenizer has {len(tokenizer)} tokens, the model only {known}"
+    else:
+        return tokenizer
+    raise ProviderRefused(f"{name}: cannot be used: {what}", hint=HINT)
+
+
+def _window(model: PreTrainedModel) -> int:
+    """Tokens that the model has positions for; RoBERTa's first ones belong to the padding."""
+    places = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
+    for path, module in model.named_modules():
+        # RoBERTa and its kin number positions from padding_idx + 1 and give the table that index.
+        if (
+            path.endswith("position_embeddings")
+            and getattr(module, "padding_idx", None) is not None
+        ):
+            return int(places) - int(module.padding_idx) - 1
+    return int(places)
+
+
+def _fastest() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _dtype(name: str, dtype: str | None, place: str) -> str:
+    """torch's name for `dtype`; ``auto`` is bfloat16 where the hardware multiplies it fast."""
+    import torch
+
+    if dtype == "auto":
+        # Absent from older releases of torch, which then stay exact.
+        features: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        cuda = place.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+        fast = cuda or (place == "cpu" and features.get("amx_bf16", False))
+        return "bfloat16" if fast else "float32"
+    if (dtype or "float32") not in DTYPES:
+        raise UsageError(
+            f"{name}: dtype {dtype!r} is unknown", hint=f"take one of auto, {', '.join(DTYPES)}"
+        )
+    return DTYPES[dtype or "float32"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within it, the loaders write neither progress bars nor advice; errors reach us as such."""
+    from transformers.utils import logging as chatter
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    hide: Callable[[], None] = chatter.disable_progress_bar
+    show: Callable[[], None] = chatter.enable_progress_bar
+    bars = chatter.is_progress_bar_enabled()
+    hide()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            show()

@@ -1,0 +1,132 @@
+"""Every option of the contract exists, and is one key of TASK.toml."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from bdpl_async.config import Config, load_config
+from bdpl_async.errors import ConfigError
+from bdpl_cli.options import KEYS, Options
+from tests.workbench import command, write_task
+
+CONTRACT = (
+    "model base-url api-key-env readout method max-requests max-prompts max-tokens max-usd"
+    " max-seconds steps seed concurrency batch-prompts rpm tpm timeout price-in price-out cache"
+    " data out ui yes"
+)
+VALUES: dict[str, tuple[str, object]] = {
+    "--base-url": ("http://h/v1", "http://h/v1"),
+    "--api-key-env": ("KEY", "KEY"),
+    "--readout": ("chat", "chat"),
+    "--method": ("random", "random"),
+    "--max-requests": ("500", 500),
+    "--max-prompts": ("5000", 5000),
+    "--max-tokens": ("500000", 500_000),
+    "--max-usd": ("0.5", 0.5),
+    "--max-seconds": ("60", 60.0),
+    "--steps": ("1", 1),
+    "--seed": ("0", 0),
+    "--concurrency": ("3", 3),
+    "--batch-prompts": ("7", 7),
+    "--timeout": ("1.5", 1.5),
+    "--cache": ("none", "none"),
+    "--ui": ("none", "none"),
+}
+
+
+@pytest.mark.parametrize("option", CONTRACT.split())
+def test_help(
+    option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """run --help lists each option of the contract with its TOML key."""
+    monkeypatch.setenv("COLUMNS", "200")
+    printed = command(capsys, "run", "--help").out
+    lines = [line for line in printed.splitlines() if f"--{option} " in line]
+    assert len(lines) == 1
+    assert f"[{KEYS[option.replace('-', '_')]}]" in lines[0]
+
+
+def test_keys_exist() -> None:
+    """Each option's key is a key of the configuration, and no two options share one."""
+    known = {f"{table}.{key}" for table in Config.model_fields for key in keys_of(table)}
+    assert set(KEYS.values()) <= known
+    assert len(set(KEYS.values())) == len(KEYS)
+    assert {field.name for field in fields(Options)} == {*KEYS, "set_"}
+
+
+def keys_of(table: str) -> list[str]:
+    annotation = Config.model_fields[table].annotation
+    return list(getattr(annotation, "model_fields", ()))
+
+
+@pytest.mark.parametrize("option", VALUES)
+def test_lands(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The value given stands under its key in run.toml, zeros included."""
+    given, expected = VALUES[option]
+    path = write_task(tmp_path)
+    done = command(capsys, "run", path, "--out", tmp_path / "run", option, given)
+    assert (done.code, done.err) == (0, "")
+    config = load_config(tmp_path / "run" / "run.toml")
+    table, _, key = KEYS[option.removeprefix("--").replace("-", "_")].partition(".")
+    assert getattr(getattr(config, table), key) == expected
+
+
+def test_none_given() -> None:
+    """Options that are not given override nothing; --seed 0 and --yes are given."""
+    assert Options().overrides() == {}
+    assert Options(seed=0, yes=True).overrides() == {"run.seed": 0, "run.yes": True}
+
+
+def test_option_beats_set() -> None:
+    """A named option wins over --set; the last --set of a key wins over those before."""
+    given = Options(seed=5, set_=("run.seed=1", "optimizer.batch=2", "optimizer.batch=3"))
+    assert given.overrides() == {"run.seed": 5, "optimizer.batch": 3}
+
+
+def test_set_is_checked() -> None:
+    """A --set that is no assignment is refused."""
+    with pytest.raises(ConfigError, match="--set seed"):
+        Options(set_=("seed",)).overrides()
+
+
+def test_paths_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path on the command line counts from where it is typed, not from the TASK.toml."""
+    monkeypatch.chdir(tmp_path)
+    given = Options(data="d", out="o", set_=("task.train=t.tsv", "prompt.vocabulary=v.txt"))
+    assert given.overrides() == {
+        "run.data": str(tmp_path / "d"),
+        "run.out": str(tmp_path / "o"),
+        "task.train": str(tmp_path / "t.tsv"),
+        "prompt.vocabulary": str(tmp_path / "v.txt"),
+    }
+    assert Options(set_=("prompt.vocabulary=pmi",)).overrides() == {"prompt.vocabulary": "pmi"}
+
+
+WHOLE = ["--seed", "--steps", "--max-prompts", "--concurrency"]
+
+
+@pytest.mark.parametrize("option", WHOLE)
+@pytest.mark.parametrize("value", ["1.5", "1.0", "1e3", "x", "", "true"])
+def test_whole_numbers(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An option that counts takes whole numbers alone: 1.5 is refused, not rounded."""
+    done = command(capsys, "run", f"{option}={value}")
+    assert (done.code, done.out) == (2, "")
+    assert f"Invalid value for {option}: {value!r} is no whole number" in done.err
+
+
+def test_data_with_builtin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--data beside a built-in task is a folder below the current one."""
+    write_task(tmp_path)
+    (tmp_path / "task.toml").unlink()
+    monkeypatch.chdir(tmp_path.parent)
+    done = command(
+        capsys, "eval", "reviews", "--data", tmp_path.name, "--split", "train", "--prompt", "",
+        "--model", "simulated/x",
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    assert "n=12" in done.out

@@ -1,0 +1,125 @@
+"""The rules of `bdpl_async.plan`."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bdpl_async.budget import Amount, Budget, Ledger
+from bdpl_async.errors import BudgetTooSmall
+from bdpl_async.plan import Plan, Price, Sizes, make_plan, total
+
+SIZES = st.builds(
+    Sizes,
+    update=st.integers(0, 400),
+    dev=st.integers(1, 300),
+    test=st.integers(0, 2000),
+    finalists=st.integers(1, 16),
+)
+
+
+def price(batch: int, tokens: int = 0) -> Price:
+    """What the gate says: whole requests, so many tokens a prompt."""
+    return lambda count: Amount(-(-count // batch), count, tokens * count)
+
+
+def whole(plan: Plan, sizes: Sizes) -> list[int]:
+    """Every ask of a run with one update: the baseline on dev, the update, and the end."""
+    return [plan.dev, sizes.update, *plan.closing()]
+
+
+@settings(max_examples=500)
+@given(SIZES, st.integers(1, 5000), st.sampled_from([1, 7, 16, 64]), st.booleans())
+def test_a_plan_fits_its_budget_or_is_refused(
+    sizes: Sizes, limit: int, batch: int, by_requests: bool
+) -> None:
+    """Either one update and its evaluation are too much, or the whole plan and an update fit."""
+    budget = Budget(requests=limit) if by_requests else Budget(prompts=limit)
+    ledger, least = Ledger(budget), min(sizes.dev, 32)
+    smallest = total(price(batch), [least, sizes.update, least])
+    try:
+        plan = make_plan(sizes, budget, price(batch))
+    except BudgetTooSmall:
+        assert not ledger.fits(smallest)
+        return
+    assert ledger.fits(smallest)
+    assert ledger.fits(total(price(batch), whole(plan, sizes)))
+    assert least <= plan.dev <= sizes.dev
+    assert 0 <= plan.test <= sizes.test
+    assert 1 <= plan.finalists <= sizes.finalists
+
+
+@given(SIZES, st.integers(1, 5000))
+def test_several_limits_hold_at_once(sizes: Sizes, limit: int) -> None:
+    """With limits on requests, prompts and tokens a plan fits all of them."""
+    budget = Budget(requests=limit, prompts=3 * limit, tokens=20 * limit)
+    try:
+        plan = make_plan(sizes, budget, price(4, 7))
+    except BudgetTooSmall:
+        assume(False)
+    assert Ledger(budget).fits(total(price(4, 7), whole(plan, sizes)))
+
+
+@given(SIZES)
+def test_without_limits_all_is_scored(sizes: Sizes) -> None:
+    """No budget: every dev and test example, every finalist, and nothing to warn of."""
+    plan = make_plan(sizes, Budget(), price(1))
+    assert (plan.dev, plan.test, plan.finalists) == (sizes.dev, sizes.test, sizes.finalists)
+    assert plan.notes == ()
+
+
+@given(SIZES.filter(lambda sizes: sizes.update > 0), st.integers(1, 5000))
+def test_most_of_a_large_grant_is_left_for_learning(sizes: Sizes, limit: int) -> None:
+    """Where the end was cut to its share, it takes a quarter and a third at the most."""
+    smallest = 4 * min(sizes.dev, 32)
+    assume(limit >= max(2 * sizes.update, 4 * smallest))
+    plan = make_plan(sizes, Budget(prompts=limit), price(1))
+    end = sum([plan.dev, *plan.closing()])
+    assert end <= limit * (1 / 4 + 1 / 3)
+
+
+def test_a_cut_split_is_mentioned() -> None:
+    """The plan says how many examples it scores of how many, for dev and for test."""
+    plan = make_plan(Sizes(80, 200, 1000, 8), Budget(prompts=1500), price(1))
+    assert plan.dev < 200
+    assert 0 < plan.test < 1000
+    assert [f"{plan.dev} of 200 dev" in note for note in plan.notes] == [True, False]
+    assert [f"{plan.test} of 1000 test" in note for note in plan.notes] == [False, True]
+
+
+def test_a_test_split_that_cannot_be_scored_is_mentioned() -> None:
+    """A budget without room for a test score says so rather than leave it out silently."""
+    plan = make_plan(Sizes(80, 32, 1000, 1), Budget(prompts=144), price(1))
+    assert plan.test == 0
+    assert any("no test score" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("budget", "granted"),
+    [(Budget(prompts=143), "143 prompts"), (Budget(requests=17), "17 requests")],
+)
+def test_the_refusal_says_what_it_would_take(budget: Budget, granted: str) -> None:
+    """The message names the grant, the parts, and a total that is then accepted."""
+    sizes = Sizes(80, 100, 50, 8)
+    with pytest.raises(BudgetTooSmall) as caught:
+        make_plan(sizes, budget, price(8))
+    message = str(caught.value)
+    for part in (granted, "80 prompts", "32 dev", "at least 144 prompts in 18 requests"):
+        assert part in message
+    assert make_plan(sizes, Budget(prompts=144, requests=18), price(8)).dev == 32
+
+
+@given(SIZES, st.integers(200, 3000))
+def test_more_budget_never_scores_less(sizes: Sizes, limit: int) -> None:
+    """A larger grant never shrinks what a run is scored on."""
+    plans = []
+    for granted in (limit, 2 * limit, 4 * limit):
+        try:
+            plans.append(make_plan(sizes, Budget(prompts=granted), price(1)))
+        except BudgetTooSmall:
+            assert not plans
+    for less, more in pairwise(plans):
+        assert more.dev >= less.dev
