@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bdpl_async.errors import BudgetTooSmall as BudgetTooSmall
     from bdpl_async.errors import ProviderError as ProviderError
     from bdpl_async.errors import UsageError as UsageError
-    from bdpl_async.policy import PaperPolicy as PaperPolicy
+    from bdpl_async.paper import PaperPolicy as PaperPolicy
     from bdpl_async.policy import Policy as Policy
     from bdpl_async.records import Example as Example
     from bdpl_async.records import Prompt as Prompt
@@ -45,7 +45,7 @@ _HOMES = {
     "Capabilities": "scorer",
     "Config": "config",
     "Example": "records",
-    "PaperPolicy": "policy",
+    "PaperPolicy": "paper",
     "Policy": "policy",
     "Prompt": "records",
     "ProviderError": "errors",

@@ -94,7 +94,7 @@ class OptimizerTable(_Table):
     calibration: Literal["none", "contextual", "batch"] = "none"
     steps: Count | None = None
     lr: Positive | None = None
-    max_kl: Positive = 0.02
+    max_kl: Positive | None = None
     finalists: Annotated[int, Field(ge=1, le=256)] = 8
 
 

@@ -18,12 +18,13 @@ from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderUnavailabl
 from bdpl_async.fanout import fan_out
 from bdpl_async.records import Reply, Request, Score, Text
 from bdpl_async.result import Totals
-from bdpl_async.scorer import Capabilities, Scorer
+from bdpl_async.scorer import Capabilities, Counting, Scorer
 
 __all__ = ["Gate", "Outcome", "Stopped"]
 
 Outcome = Score | ProviderError
 TEXT_OVERHEAD = 8  # special tokens and a chat's frame, for the upper bound of a text's tokens
+GRACE = 5.0  # seconds that a halted run gives what is in flight
 
 
 class Stopped(Exception):
@@ -64,9 +65,11 @@ class Gate:
         self._cache: Cache = MemoryCache()
         self._clock = clock
         self._began = clock()
-        self._largest = 0  # token bound of the largest request so far
+        self._expected = 0.0  # tokens a text, before the first answer
+        self._slack = 0  # the most that a bound exceeded what was billed
         self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
         self._flying = 0
+        self._patience: asyncio.Timeout | None = None
         self._landed = asyncio.Event()
 
     @property
@@ -86,12 +89,12 @@ class Gate:
         )
 
     def affords(self, amount: Amount) -> bool:
-        """Whether so much more, by `cost`, still fits, with room for the last request's bound."""
+        """Whether so much more, by `cost`, still fits, with room for a bound's excess."""
         limit, spent = self.ledger.budget.seconds, self.ledger.spent
         pace = self.elapsed / spent.prompts if spent.prompts else 0.0
         if limit is not None and self.elapsed + 1.2 * pace * amount.prompts > limit:
             return False
-        return self.ledger.fits(amount + Amount(tokens=self._largest))
+        return self.ledger.fits(amount + Amount(tokens=self._slack))
 
     def cost(self, prompts: int) -> Amount:
         """An upper bound of what one ask of so many texts takes, by the tokens seen so far."""
@@ -100,9 +103,14 @@ class Gate:
 
     @property
     def tokens_per_prompt(self) -> float:
-        """Mean tokens of the texts answered so far, with a tenth on top; 0 before the first."""
+        """Mean tokens of the texts answered so far, else as expected; with a tenth on top."""
         spent = self.ledger.spent
-        return 1.1 * spent.tokens / spent.prompts if spent.prompts else 0.0
+        return 1.1 * (spent.tokens / spent.prompts if spent.prompts else self._expected)
+
+    async def expect(self, sample: Sequence[Text]) -> None:
+        """Price texts by a sample until there are answers, where tokens are limited."""
+        if self.ledger.budget.tokens is not None:
+            self._expected = sum(await self._count_tokens(sample)) / len(sample)
 
     async def score(self, texts: Sequence[Text]) -> list[Outcome]:
         """One outcome per text, in order; a text that stands twice is sent once.
@@ -116,11 +124,27 @@ class Gate:
         known = {text: self._cache.get((text, self._labels)) for text in distinct}
         missing = [text for text in distinct if known[text] is None]
         self._count(cache_hits=len(texts) - len(missing))
-        answers = await fan_out(self._send, self._requests(missing), self._concurrency)
+        answers = await self._within_grace(missing)
         outcomes: dict[Text, Outcome] = {t: s for t, s in known.items() if s is not None}
         for batch in answers:
             outcomes.update(batch)
         return [outcomes[text] for text in texts]
+
+    async def _within_grace(self, texts: list[Text]) -> list[dict[Text, Outcome]]:
+        """Send them all; after `halt`, what is in flight has `GRACE` seconds to arrive."""
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                return await fan_out(self._send, self._requests(texts), self._concurrency)
+        except TimeoutError:
+            raise Stopped from None
+        finally:
+            self._patience = None
+
+    def halt(self) -> None:
+        """Send nothing more: the ask under way raises `Stopped` within `GRACE` seconds."""
+        self.stop.set()
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + GRACE)
 
     def _requests(self, texts: list[Text]) -> list[Request]:
         """Whole batches; the sort is stable, so texts of one prompt stay together."""
@@ -132,14 +156,16 @@ class Gate:
 
     async def _send(self, request: Request) -> dict[Text, Outcome]:
         """Reserve, send, settle; whatever happens, the ledger is right afterwards."""
-        reservation = await self._admitted(_bound(request))
+        reservation = await self._admitted(await self._bound(request))
         try:
             reply = await self._attempt(request)
         except BaseException:
             self.ledger.lost(reservation)
             raise
         else:
-            self.ledger.settle(reservation, self._actual(request, reply))
+            actual = self._actual(request, reply)
+            self.ledger.settle(reservation, actual)
+            self._slack = max(self._slack, reservation.amount.tokens - actual.tokens)
         finally:
             self._flying -= 1
             self._landed.set()
@@ -151,7 +177,6 @@ class Gate:
         So what is under way is never cancelled by it, and upper bounds that shrink when they
         settle refuse nothing: what a budget buys does not depend on concurrency.
         """
-        self._largest = max(self._largest, bound.tokens)
         async with self._turn:
             while True:
                 try:
@@ -185,6 +210,19 @@ class Gate:
             ) from None
         except RequestFailed as error:
             return Reply([error] * len(request.texts))
+
+    async def _bound(self, request: Request) -> Amount:
+        """What the request can cost at most; tokens are counted only where they are limited."""
+        limited = self.ledger.budget.tokens is not None
+        tokens = sum(await self._count_tokens(request.texts)) if limited else 0
+        return Amount(1, len(request.texts), tokens)
+
+    async def _count_tokens(self, texts: Sequence[Text]) -> list[int]:
+        """By the scorer's own tokenizer, or by the bytes: a token is at least one."""
+        if isinstance(self._scorer, Counting):
+            return await self._scorer.count(texts)
+        joined = (text.before + text.after for text in texts)
+        return [TEXT_OVERHEAD + len(text.encode("utf-8", "replace")) for text in joined]
 
     def _actual(self, request: Request, reply: Reply) -> Amount:
         usage = reply.usage
@@ -223,9 +261,3 @@ class Gate:
     def _count(self, **more: int) -> None:
         counted = {name: getattr(self._traffic, name) + n for name, n in more.items()}
         self._traffic = replace(self._traffic, **counted)
-
-
-def _bound(request: Request) -> Amount:
-    """What the request can cost at most: a token is at least one byte of UTF-8."""
-    size = sum(len((text.before + text.after).encode()) for text in request.texts)
-    return Amount(1, len(request.texts), size + TEXT_OVERHEAD * len(request.texts))

@@ -7,7 +7,7 @@ enough. Pure: prices come in as a function.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.errors import BudgetTooSmall
@@ -29,6 +29,7 @@ class Plan:
         dev: dev examples that prompts are chosen and scored on.
         test: test examples; 0 for none.
         finalists: prompts that go into the selection.
+        updates: what the rest of the grant buys; None without limits.
         notes: what a person should know about a split that had to be cut.
     """
 
@@ -36,6 +37,7 @@ class Plan:
     test: int
     finalists: int
     notes: tuple[str, ...] = ()
+    updates: int | None = None
 
     def selection(self, finalists: int | None = None) -> list[int]:
         """The asks of choosing among the finalists, as numbers of example evaluations."""
@@ -72,8 +74,8 @@ def make_plan(sizes: Sizes, budget: Budget, price: Price) -> Plan:
     least = total(price, [sizes.update, dev, dev])
     if not ledger.fits(least):
         raise BudgetTooSmall(_too_small(sizes, dev, budget, least))
-    plan = _dev_part(sizes, ledger, price)
-    return _with_test(plan, sizes, ledger, price)
+    plan = _with_test(_dev_part(sizes, ledger, price), sizes, ledger, price)
+    return replace(plan, updates=_updates(plan, sizes, ledger, price))
 
 
 def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
@@ -100,9 +102,17 @@ def _with_test(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
         cost = total(price, [test, test])
         rest = cost + total(price, needed)
         if test and ledger.share(cost) <= TEST_SHARE and ledger.fits(rest):
-            larger = Plan(plan.dev, test, plan.finalists, plan.notes)
-            return _noted(larger, "test", test, sizes.test)
+            return _noted(replace(plan, test=test), "test", test, sizes.test)
     return _noted(plan, "test", 0, sizes.test)
+
+
+def _updates(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> int | None:
+    """How many updates fit beside the plan's other asks."""
+    each = ledger.share(price(sizes.update))
+    if not each:
+        return None
+    rest = 1.0 - ledger.share(total(price, [plan.dev, *plan.closing()]))
+    return max(1, int(rest / each))
 
 
 def _shrinking(largest: int, smallest: int) -> list[int]:
@@ -118,7 +128,7 @@ def _noted(plan: Plan, split: str, used: int, wanted: int) -> Plan:
         return plan
     what = f"scored on {used} of {wanted} {split} examples" if used else f"no {split} score"
     note = f"{what}: the budget buys no more beside the learning"
-    return Plan(plan.dev, plan.test, plan.finalists, (*plan.notes, note))
+    return replace(plan, notes=(*plan.notes, note))
 
 
 def _too_small(sizes: Sizes, dev: int, budget: Budget, least: Amount) -> str:

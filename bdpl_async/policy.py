@@ -7,8 +7,8 @@ no tokens, texts or models, and needs NumPy alone:
     samples = policy.ask(rng, 20)            # (20, 10) indices into the vocabulary
     policy.tell(samples, losses)             # (20,) one loss per sampled prompt
 
-Two parametrisations: `Policy`, softmax logits that no update can drive to NaN, and `PaperPolicy`,
-probabilities that are projected back onto the simplex, as in the paper.
+Softmax logits, which no update can drive to NaN. `bdpl_async.paper` has the paper's own update,
+probabilities that are projected back onto the simplex; what both share is here.
 """
 
 from __future__ import annotations
@@ -20,14 +20,27 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bdpl_async.estimator import logit_gradient, probability_gradient
-from bdpl_async.simplex import project
+from bdpl_async.estimator import logit_gradient
 
-__all__ = ["PaperPolicy", "Policy", "PromptPolicy", "Snapshot", "Update", "draw", "entropy"]
+__all__ = [
+    "Policy",
+    "PromptPolicy",
+    "Snapshot",
+    "Update",
+    "check_losses",
+    "check_size",
+    "divergence",
+    "draw",
+    "entropy",
+    "max_kl_for",
+]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Snapshot = dict[str, Floats]
+
+DETOUR = 3.0
+BOLDEST = 0.05
 
 LARGEST_LOSS = 1e100  # nats; beyond it, squares of gradients overflow
 
@@ -89,7 +102,29 @@ def divergence(old: Floats, new: Floats) -> float:
     return float((old * ratio).sum(axis=1).mean())
 
 
-def _check(samples: Indices, losses: Floats, shape: tuple[int, ...]) -> tuple[Indices, Floats]:
+def max_kl_for(updates: int, size: int) -> float:
+    """The cap with which so many updates lead from indifference to a decision, and not earlier.
+
+    A step of KL d is about sqrt(2 d) long in the Fisher metric, and from the uniform distribution
+    over N candidates to a single one it is ``2 arccos(1/sqrt(N))``. Noise makes the path longer
+    than that by `DETOUR`. A cap that does not know how long the run is settles early and leaves
+    the rest of the budget unused.
+
+    Args:
+        updates: planned, at least 1.
+        size: N, the candidates.
+
+    Returns:
+        Nats per position and step, at most `BOLDEST`.
+    """
+    distance = 2.0 * float(np.arccos(1.0 / np.sqrt(size)))
+    return min(BOLDEST, 0.5 * (DETOUR * distance / updates) ** 2)
+
+
+def check_losses(
+    samples: Indices, losses: Floats, shape: tuple[int, ...]
+) -> tuple[Indices, Floats]:
+    """What `tell` was given, as arrays; ValueError if it cannot be learned from."""
     length, size = shape
     indices, values = np.asarray(samples, np.int64), np.asarray(losses, np.float64)
     if indices.ndim != 2 or indices.shape[1] != length or values.shape != indices.shape[:1]:
@@ -105,7 +140,8 @@ def _check(samples: Indices, losses: Floats, shape: tuple[int, ...]) -> tuple[In
     return indices, values
 
 
-def _check_size(length: int, size: int) -> None:
+def check_size(length: int, size: int) -> None:
+    """ValueError unless there is a position to fill and a choice to make."""
     if length < 1 or size < 2:
         raise ValueError(f"a policy needs length >= 1 and size >= 2, not {length} and {size}")
 
@@ -132,7 +168,7 @@ class Policy:
     def __init__(
         self, length: int, size: int, *, lr: float | None = None, max_kl: float = 0.02
     ) -> None:
-        _check_size(length, size)
+        check_size(length, size)
         self.lr = lr
         self.max_kl = max_kl
         self._logits: Floats = np.zeros((length, size))
@@ -156,12 +192,12 @@ class Policy:
         Raises:
             ValueError: wrong shapes, or a loss that is not finite.
         """
-        indices, values = _check(samples, losses, self._logits.shape)
+        indices, values = check_losses(samples, losses, self._logits.shape)
         old = self.probabilities
         gradient = logit_gradient(indices, values, old)
         norm = float(np.linalg.norm(gradient))
         # Equal losses up to rounding carry no news; scaling them up to the cap would be noise.
-        if norm <= 1e-12 * max(1.0, float(np.abs(values).max())):
+        if norm <= 1e-12 * float(np.abs(values).max()):
             return Update(0.0, norm)
         self._logits = self._step(gradient / norm, norm, old)
         return Update(divergence(old, self.probabilities), norm)
@@ -197,95 +233,6 @@ class Policy:
     def restore(self, snapshot: Mapping[str, Floats]) -> None:
         """Be exactly as at `snapshot`."""
         self._logits = np.array(snapshot["logits"], np.float64)
-
-
-class PaperPolicy:
-    """Probabilities moved by AdamW and projected onto the simplex: the paper's own update.
-
-    As the released scripts do it (clip the gradient's norm, AdamW, project), mended where they
-    reach NaN: the derivative is taken in its one-hot form, the projection repairs every row.
-
-    Args:
-        length: n, the positions.
-        size: N, the candidates.
-        lr: the paper's 1e-4 by default; larger ones learn in fewer steps.
-        weight_decay: decoupled, as in AdamW.
-        clip: largest norm of the whole gradient.
-    """
-
-    BETAS: ClassVar[tuple[float, float]] = (0.9, 0.999)
-    EPSILON: ClassVar[float] = 1e-8
-
-    def __init__(
-        self,
-        length: int,
-        size: int,
-        *,
-        lr: float | None = None,
-        weight_decay: float = 0.1,
-        clip: float = 3.0,
-    ) -> None:
-        _check_size(length, size)
-        self.lr = 1e-4 if lr is None else lr
-        self.weight_decay = weight_decay
-        self.clip = clip
-        self._probabilities: Floats = np.full((length, size), 1.0 / size)
-        self._first: Floats = np.zeros((length, size))
-        self._second: Floats = np.zeros((length, size))
-        self._steps = 0
-
-    @property
-    def probabilities(self) -> Floats:
-        """(n, N), rows on the simplex; a copy."""
-        return self._probabilities.copy()
-
-    def ask(self, rng: np.random.Generator, count: int) -> Indices:
-        """Draw `count` prompts: (count, n) indices."""
-        return draw(self._probabilities, rng, count)
-
-    def tell(self, samples: Indices, losses: Floats) -> Update:
-        """One clipped AdamW step on the expected loss, then the projection.
-
-        Args:
-            samples: (I, n) as drawn by `ask` from the present state, I >= 2.
-            losses: (I,) finite.
-
-        Raises:
-            ValueError: wrong shapes, or a loss that is not finite.
-        """
-        indices, values = _check(samples, losses, self._probabilities.shape)
-        old = self._probabilities
-        gradient = probability_gradient(indices, values, old)
-        norm = float(np.linalg.norm(gradient))
-        gradient *= min(1.0, self.clip / (norm + 1e-6))  # torch's clip_grad_norm_
-        self._probabilities = project(old + self._adamw(gradient))
-        return Update(divergence(old, self._probabilities), norm)
-
-    def _adamw(self, gradient: Floats) -> Floats:
-        """The change that AdamW makes (Loshchilov and Hutter 2019, algorithm 2)."""
-        self._steps += 1
-        beta1, beta2 = self.BETAS
-        self._first = beta1 * self._first + (1 - beta1) * gradient
-        self._second = beta2 * self._second + (1 - beta2) * gradient**2
-        mean = self._first / (1 - beta1**self._steps)
-        scale = np.sqrt(self._second / (1 - beta2**self._steps)) + self.EPSILON
-        return -self.lr * (mean / scale + self.weight_decay * self._probabilities)
-
-    def snapshot(self) -> Snapshot:
-        """All state as arrays that later updates do not touch."""
-        return {
-            "probabilities": self._probabilities.copy(),
-            "first": self._first.copy(),
-            "second": self._second.copy(),
-            "steps": np.array([float(self._steps)]),
-        }
-
-    def restore(self, snapshot: Mapping[str, Floats]) -> None:
-        """Be exactly as at `snapshot`."""
-        self._probabilities = np.array(snapshot["probabilities"], np.float64)
-        self._first = np.array(snapshot["first"], np.float64)
-        self._second = np.array(snapshot["second"], np.float64)
-        self._steps = int(snapshot["steps"][0])
 
 
 def _softmax(logits: Floats) -> Floats:

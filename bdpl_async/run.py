@@ -21,13 +21,13 @@ from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderRefused
 from bdpl_async.evaluation import Evaluation
 from bdpl_async.events import Evaluated, Event, Finished, Note, Probed, Started, Step
 from bdpl_async.gate import Stopped
-from bdpl_async.methods import Method, make_method
+from bdpl_async.methods import Method, make_method, searches
 from bdpl_async.plan import Plan, Sizes, make_plan, total
 from bdpl_async.records import Prompt
 from bdpl_async.result import Baseline, Result
 from bdpl_async.sampling import minibatch
 from bdpl_async.scorer import Scorer
-from bdpl_async.selection import halving, survivors
+from bdpl_async.selection import halving, paired_means, survivors
 from bdpl_async.session import Session
 from bdpl_async.task import Task
 
@@ -84,12 +84,12 @@ class Run:
             ProviderRefused: the model cannot be used at all.
         """
         config = config or task.config
-        method = make_method(config, task.vocabulary())
+        vocabulary = task.vocabulary()
         session = await Session.open(task, scorer, config, clock=clock)
-        searches = bool(method.ask(_rng(0, _Purpose.STEP, 0), 2))
-        plan = make_plan(
-            _sizes(task, config, searches=searches), session.gate.ledger.budget, session.gate.cost
-        )
+        gate = session.gate
+        plan = make_plan(_sizes(task, config), gate.ledger.budget, gate.cost)
+        limits = [n for n in (config.optimizer.steps, plan.updates) if n is not None]
+        method = make_method(config, vocabulary, min(limits, default=DEFAULT_STEPS))
         return cls(session, method, plan)
 
     async def events(self) -> AsyncIterator[Event]:
@@ -205,11 +205,10 @@ class Run:
         train = self.task.train
         rows = minibatch(list(train.labels), batch, number, seed)
         losses = await self.session.losses(prompts, [train.examples[i] for i in rows])
-        complete = ~np.isnan(losses).any(axis=0)  # the same examples for all prompts, or none
+        means = paired_means(losses)
         kl, loss = 0.0, float("nan")
-        if complete.any():
-            means = losses[:, complete].mean(axis=1)
-            kl, loss = self._method.tell(means), float(means.mean())
+        if np.isfinite(means).sum() >= 2:
+            kl, loss = self._method.tell(means), float(np.nanmean(means))
         self._losses.append(loss)
         self._prompt = self._method.best()
         return Step(
@@ -275,8 +274,9 @@ def _rng(seed: int, purpose: _Purpose, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, purpose, number])
 
 
-def _sizes(task: Task, config: Config, *, searches: bool) -> Sizes:
-    settings = config.optimizer
-    update = settings.samples * min(settings.batch, len(task.train)) if searches else 0
-    finalists = settings.finalists if searches else 1
-    return Sizes(update, len(task.dev), len(task.test), finalists)
+def _sizes(task: Task, config: Config) -> Sizes:
+    settings, dev, test = config.optimizer, len(task.dev), len(task.test)
+    if not searches(config):
+        return Sizes(0, dev, test, 1)
+    update = settings.samples * min(settings.batch, len(task.train))
+    return Sizes(update, dev, test, settings.finalists)

@@ -1,4 +1,4 @@
-"""What a provider must be: a name and one coroutine. Two more methods are welcome, none needed.
+"""What a provider must be: a name and one coroutine. Two more, `probe` and `count`, are welcome.
 
 A scorer of one's own is a dozen lines:
 
@@ -11,12 +11,13 @@ A scorer of one's own is a dozen lines:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from bdpl_async.records import Reply, Request
+from bdpl_async.records import Reply, Request, Text
 
-__all__ = ["Capabilities", "Probing", "Scorer", "capabilities_of"]
+__all__ = ["Capabilities", "Counting", "Probing", "Scorer", "capabilities_of"]
 
 
 class Scorer(Protocol):
@@ -61,6 +62,15 @@ class Probing(Protocol):
             LabelError: a label word cannot be read off this model, or two share a token.
             ProviderRefused: the model cannot be used at all.
         """
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A scorer that knows its tokenizer, so that a token budget is held tight."""
+
+    async def count(self, texts: Sequence[Text]) -> list[int]:
+        """The most tokens that each text can be billed for, sending nothing."""
         ...
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Round", "evaluations", "halving", "survivors"]
+__all__ = ["Round", "evaluations", "halving", "paired_means", "survivors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,28 @@ def evaluations(rounds: Sequence[Round]) -> list[int]:
     return [r.alive * (r.upto - done) for r, done in zip(rounds, before, strict=True)]
 
 
-def survivors(losses: NDArray[np.float64], keep: int) -> list[int]:
-    """The `keep` rows with the lowest mean loss, best first; ties go to the earlier row.
+def paired_means(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean loss of each prompt over the examples that all answered prompts share, (prompts,).
+
+    A prompt with fewer than half as many answers as the best answered one is left out: its mean is
+    NaN, and it takes no example away from the others. NaN for all if no example is shared.
 
     Args:
-        losses: (prompts, examples); NaN where the model gave no answer. A prompt is judged by the
-            examples that all prompts have answers for; if there are none, the order stands.
+        losses: (prompts, examples); NaN where the model gave no answer.
     """
-    complete = ~np.isnan(losses).any(axis=0)
-    means = losses[:, complete].mean(axis=1) if complete.any() else np.zeros(len(losses))
+    answered = (~np.isnan(losses)).sum(axis=1)
+    judged = 2 * answered >= max(1, answered.max(initial=0))
+    means = np.full(len(losses), np.nan)
+    shared = ~np.isnan(losses[judged]).any(axis=0)
+    if judged.any() and shared.any():
+        means[judged] = losses[judged][:, shared].mean(axis=1)
+    return means
+
+
+def survivors(losses: NDArray[np.float64], keep: int) -> list[int]:
+    """The `keep` rows with the lowest `paired_means`, best first; ties go to the earlier row.
+
+    Prompts without a mean come last; if none has one, the order stands.
+    """
+    means = np.nan_to_num(paired_means(losses), nan=np.inf)
     return [int(i) for i in np.argsort(means, kind="stable")[:keep]]

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from bdpl_async.budget import Budget, Ledger
 from bdpl_async.config import Config
+from bdpl_async.errors import ConfigError
 from bdpl_async.evaluation import Evaluation, evaluate, logprob_array
 from bdpl_async.gate import Gate
 from bdpl_async.losses import LOSSES
-from bdpl_async.records import Example, Prompt, Request
+from bdpl_async.records import Example, Prompt, Request, Text
 from bdpl_async.scorer import Probing, Scorer, capabilities_of
 from bdpl_async.task import Split, Task
 
@@ -48,14 +49,19 @@ class Session:
         """Probe the model with the task's longest text, before anything is spent.
 
         Raises:
+            ConfigError: a budget in USD, and no price.
             LabelError: a label word cannot be read off this model.
             ProviderRefused: the model cannot be used at all.
         """
-        texts = [task.text(Prompt(), example) for example in task.train.examples]
-        sample = max(texts, key=lambda text: len(text.before) + len(text.after))
         capabilities = capabilities_of(scorer)
+        if config.budget.usd is not None and not capabilities.local:
+            raise ConfigError(
+                f"budget.usd: no price is known for {scorer.name}",
+                hint="limit requests, prompts or tokens instead",
+            )
         if isinstance(scorer, Probing):
-            capabilities = await scorer.probe(Request((sample,), task.words))
+            longest = max(_sample(task), key=lambda text: len(text.before) + len(text.after))
+            capabilities = await scorer.probe(Request((longest,), task.words))
         if config.model.batch_prompts is not None:
             capabilities = replace(capabilities, batch=config.model.batch_prompts)
         gate = Gate(
@@ -67,6 +73,7 @@ class Session:
             timeout=config.model.timeout,
             clock=clock,
         )
+        await gate.expect(_sample(task))
         return cls(task, config, gate, scorer.name)
 
     async def logprobs(self, prompts: Sequence[Prompt], examples: Sequence[Example]) -> Floats:
@@ -98,3 +105,9 @@ class Session:
     def measure(self, logprobs: Floats, labels: NDArray[np.int64]) -> Evaluation:
         """The task's metric of (n, C) log-probabilities; the interval's seed is the run's."""
         return evaluate(self.task.metric, logprobs, labels, self.config.run.seed)
+
+
+def _sample(task: Task) -> list[Text]:
+    """The training texts behind some prompt of the task's length, to look at and to price."""
+    prompt = Prompt(("prompt",) * task.config.prompt.length)
+    return [task.text(prompt, example) for example in task.train.examples]

@@ -1,6 +1,6 @@
 """Run a command in a terminal of 100 columns and keep what it shows as an SVG picture.
 
-    python benchmarks/record.py examples/run.svg bdpl-async run --seed 0
+python benchmarks/record.py examples/run.svg bdpl-async run --seed 0
 """
 
 from __future__ import annotations

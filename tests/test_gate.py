@@ -274,7 +274,7 @@ async def test_after_an_exception_nothing_is_held(error: Exception) -> None:
         return by_number(request)
 
     scorer = Counting(answer)
-    gate = gate_for(scorer, batch=2, concurrency=1)
+    gate = gate_for(scorer, Budget(tokens=10_000), batch=2, concurrency=1)
     with pytest.raises(type(error)) as caught:
         await gate.score(texts(10))
     assert caught.value is error
@@ -357,6 +357,44 @@ async def test_stopping_in_the_middle_keeps_what_was_in_flight(concurrency: int)
     assert sent < 5 + concurrency
     assert gate.ledger.spent == Amount(requests=sent, prompts=sent, tokens=sent)
     assert len(await gate.score([request.texts[0] for request in scorer.sent])) == sent
+
+
+async def test_a_halted_gate_gives_what_is_in_flight_a_few_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After `halt` a request that does not come back is given up and counts as spent."""
+    monkeypatch.setattr("bdpl_async.gate.GRACE", 0.05)
+
+    class Hanging(Counting):
+        async def score(self, request: Request) -> Reply:
+            self.sent.append(request)
+            asyncio.get_running_loop().call_soon(gate.halt)
+            await asyncio.sleep(60)
+            return by_number(request)
+
+    scorer = Hanging()
+    gate = gate_for(scorer, concurrency=3)
+    with pytest.raises(Stopped):
+        await asyncio.wait_for(gate.score(texts(50)), timeout=5)
+    assert len(scorer.sent) <= 3
+    assert gate.ledger.held == Amount()
+    assert gate.ledger.spent.requests == len(scorer.sent)
+
+
+async def test_a_scorer_that_counts_makes_a_token_budget_tight() -> None:
+    """With the scorer's own counts the last text that fits is sent, by bytes it is not."""
+
+    class Exact(Counting):
+        async def count(self, texts: Sequence[Text]) -> list[int]:
+            return [1] * len(texts)
+
+    gate = gate_for(Exact(), Budget(tokens=10), concurrency=1)
+    assert len(await gate.score(texts(10))) == 10
+    with pytest.raises(BudgetExhausted):
+        await gate.score(texts(11))
+    loose = gate_for(Counting(), Budget(tokens=10), concurrency=1)
+    with pytest.raises(BudgetExhausted):
+        await loose.score(texts(1))
 
 
 async def test_seconds_are_a_budget() -> None:

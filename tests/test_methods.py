@@ -29,7 +29,7 @@ def method(name: str, *, manual: str | None = "read  this:", length: int = 3) ->
     }
     optimizer = {"method": name, "lr": 0.05}
     tables: dict[str, object] = {"task": task, "prompt": prompt, "optimizer": optimizer}
-    return make_method(Config.check(tables, source=str(Path(__file__))), WORDS)
+    return make_method(Config.check(tables, source=str(Path(__file__))), WORDS, 200)
 
 
 def step(searching: Method, seed: int, count: int = 6) -> list[Prompt]:

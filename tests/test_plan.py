@@ -123,3 +123,18 @@ def test_more_budget_never_scores_less(sizes: Sizes, limit: int) -> None:
             assert not plans
     for less, more in pairwise(plans):
         assert more.dev >= less.dev
+
+
+def test_the_updates_of_a_plan_fit_into_its_budget_and_one_more_does_not() -> None:
+    """`updates` is what the rest of the grant buys beside dev and test."""
+    sizes, budget = Sizes(update=80, dev=32, test=100, finalists=8), Budget(prompts=5000)
+    plan = make_plan(sizes, budget, lambda count: Amount(prompts=count))
+    other = plan.dev + sum(plan.closing())
+    assert plan.updates is not None
+    assert plan.updates * 80 + other <= 5000 < (plan.updates + 1) * 80 + other
+
+
+def test_without_limits_a_plan_has_no_number_of_updates() -> None:
+    """Nothing bounds the updates but the steps."""
+    sizes = Sizes(update=80, dev=32, test=100, finalists=8)
+    assert make_plan(sizes, Budget(), lambda count: Amount(prompts=count)).updates is None

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bdpl_async.policy import PaperPolicy, Policy, PromptPolicy, divergence, draw, entropy
+from bdpl_async.paper import PaperPolicy
+from bdpl_async.policy import Policy, PromptPolicy, divergence, draw, entropy, max_kl_for
 from bdpl_async.simplex import project
 
 Floats = NDArray[np.float64]
@@ -293,6 +294,26 @@ def test_entropy_and_divergence_are_in_nats() -> None:
     assert divergence(old, new) == pytest.approx(expected)
     assert divergence(np.array([[0.0, 1.0]]), np.array([[0.0, 1.0]])) == 0.0
     assert divergence(old, np.array([[0.0, 1.0]])) == np.inf
+
+
+@pytest.mark.parametrize("updates", [20, 100, 1000])
+def test_the_cap_paces_the_policy_by_the_planned_updates(updates: int) -> None:
+    """With one good token a position, a run of any planned length decides, but not at its start."""
+    policy = Policy(4, 50, max_kl=max_kl_for(updates, 50))
+    rng = np.random.default_rng(0)
+    middle = 0.0
+    for number in range(updates):
+        samples = policy.ask(rng, 20)
+        policy.tell(samples, -(samples == 7).sum(axis=1).astype(np.float64))
+        if number == updates // 10:
+            middle = entropy(policy.probabilities)
+    assert middle > 0.5 * np.log(50)
+    assert (policy.probabilities.argmax(axis=1) == 7).all()
+
+
+def test_the_cap_is_bounded_however_few_the_updates() -> None:
+    """A single planned update may not throw the whole policy over."""
+    assert max_kl_for(1, 1000) == max_kl_for(2, 1000) <= 0.1
 
 
 def test_the_policy_needs_numpy_alone() -> None:

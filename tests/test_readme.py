@@ -25,7 +25,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
     command = block("<!-- test -->", "sh")
     arguments = re.search(r"pip install (.*?) &&", command)
     assert arguments
-    assert f"pip\" install -q {arguments[1]}\n" in (ROOT / ".ci" / "run").read_text()
+    assert f'pip" install -q {arguments[1]}\n' in (ROOT / ".ci" / "run").read_text()
     assert command.rstrip().endswith("pytest")
 
 

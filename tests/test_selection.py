@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bdpl_async.selection import evaluations, halving, survivors
+from bdpl_async.selection import evaluations, halving, paired_means, survivors
 
 FINALISTS = st.integers(1, 40)
 EXAMPLES = st.integers(1, 500)
@@ -89,3 +89,19 @@ def test_without_a_common_answer_the_order_stands(keep: int) -> None:
     """Where no example was answered for all, nothing is known, and nothing is raised."""
     losses = np.array([[np.nan, 5.0], [1.0, np.nan]])
     assert survivors(losses, keep) == [0, 1][:keep]
+
+
+def test_a_prompt_with_few_answers_is_left_out_and_takes_nothing_from_the_others() -> None:
+    """A prompt answered less than half as often as the best gets no mean; the rest are compared."""
+    nan = np.nan
+    losses = np.array([[nan, nan, nan, 0.0], [1.0, 3.0, nan, 5.0], [2.0, 0.0, 1.0, 1.0]])
+    assert paired_means(losses).tolist()[1:] == [3.0, 1.0]
+    assert np.isnan(paired_means(losses)[0])
+    assert survivors(losses, 3) == [2, 1, 0]
+
+
+def test_without_a_shared_example_nothing_is_judged() -> None:
+    """Prompts that were never answered on the same example are not compared."""
+    losses = np.array([[1.0, np.nan], [np.nan, 2.0]])
+    assert np.isnan(paired_means(losses)).all()
+    assert survivors(losses, 2) == [0, 1]

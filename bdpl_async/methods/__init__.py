@@ -15,14 +15,27 @@ from bdpl_async.methods.fixed import FixedPrompt
 from bdpl_async.methods.method import Method
 from bdpl_async.methods.policy_search import PolicySearch
 from bdpl_async.methods.random_search import RandomSearch
-from bdpl_async.policy import PaperPolicy, Policy
+from bdpl_async.paper import PaperPolicy
+from bdpl_async.policy import Policy, max_kl_for
 from bdpl_async.records import Prompt
 
-__all__ = ["Method", "make_method"]
+__all__ = ["Method", "make_method", "searches"]
+
+FIXED = ("manual", "empty")
 
 
-def make_method(config: Config, vocabulary: tuple[str, ...]) -> Method:
+def searches(config: Config) -> bool:
+    """Whether the method asks for anything before the end."""
+    return config.optimizer.method not in FIXED
+
+
+def make_method(config: Config, vocabulary: tuple[str, ...], updates: int) -> Method:
     """The method that ``optimizer.method`` names.
+
+    Args:
+        config: its settings.
+        vocabulary: N candidates.
+        updates: how many updates are planned; a policy paces itself by it.
 
     Raises:
         ConfigError: `manual` without ``prompt.manual``, or a method that is not built yet.
@@ -30,7 +43,8 @@ def make_method(config: Config, vocabulary: tuple[str, ...]) -> Method:
     settings, length, size = config.optimizer, config.prompt.length, len(vocabulary)
     match settings.method:
         case "bdpl":
-            policy = Policy(length, size, lr=settings.lr, max_kl=settings.max_kl)
+            pace = max_kl_for(updates, size) if settings.max_kl is None else settings.max_kl
+            policy = Policy(length, size, lr=settings.lr, max_kl=pace)
             return PolicySearch(policy, vocabulary)
         case "bdpl-paper":
             return PolicySearch(PaperPolicy(length, size, lr=settings.lr), vocabulary)

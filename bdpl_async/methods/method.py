@@ -21,7 +21,10 @@ class Method(Protocol):
         ...
 
     def tell(self, losses: NDArray[np.float64]) -> float:
-        """Hear the losses (I,) of the prompts last asked; gives back the KL moved (nats)."""
+        """Hear the losses (I,) of the prompts last asked, NaN where there is none; two or more are.
+
+        Gives back the KL moved (nats).
+        """
         ...
 
     def best(self) -> Prompt:

@@ -32,8 +32,9 @@ class PolicySearch:
         return [self._prompt(row) for row in self._asked]
 
     def tell(self, losses: NDArray[np.float64]) -> float:
-        """One policy-gradient update."""
-        return self._policy.tell(self._asked, losses).kl
+        """One policy-gradient update by the prompts that have a loss."""
+        heard = np.isfinite(losses)
+        return self._policy.tell(self._asked[heard], losses[heard]).kl
 
     def best(self) -> Prompt:
         """The likeliest token of every position."""

@@ -38,8 +38,9 @@ class RandomSearch:
 
     def tell(self, losses: NDArray[np.float64]) -> float:
         """Keep the best so far; nothing moves."""
-        excess = np.concatenate([self._excess, losses - losses.mean()])
-        rows = np.concatenate([self._best, self._asked])
+        heard = np.isfinite(losses)
+        excess = np.concatenate([self._excess, losses[heard] - losses[heard].mean()])
+        rows = np.concatenate([self._best, self._asked[heard]])
         order = np.argsort(excess, kind="stable")[:KEPT]
         self._excess, self._best = excess[order], rows[order]
         return 0.0

@@ -59,7 +59,7 @@ async def _learn(task: Task) -> Result:
     refuse_taken(out)
     async with connected(task.config) as scorer:
         learning = await Run.open(task, scorer)
-        stop = _on_signal(learning.gate.stop, out)
+        stop = _on_signal(learning.gate.halt, out)
         view = until_closed(make_view(task.config.run.ui, out), stop)
         return await follow(learning, out, view)
 
@@ -75,12 +75,12 @@ def _run_dir(config: Config) -> Path:
     return path if not path.exists() else next(p for p in candidates if not p.exists())
 
 
-def _on_signal(stop: asyncio.Event, out: Path) -> Callable[[], None]:
+def _on_signal(halt: Callable[[], None], out: Path) -> Callable[[], None]:
     """First Ctrl-C or SIGTERM: end in good order, by what is returned. Second: leave at once."""
     loop = asyncio.get_running_loop()
 
     def first() -> None:
-        stop.set()
+        halt()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
             signal.signal(number, lambda *_: os._exit(INTERRUPTED))  # a busy thread holds up exit

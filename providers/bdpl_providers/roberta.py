@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
 from bdpl_async.errors import ConfigError, ProviderError, ProviderRefused, RequestFailed, UsageError
-from bdpl_async.records import Reply, Request, Score, Usage
+from bdpl_async.records import Reply, Request, Score, Text, Usage
 from bdpl_async.scorer import Capabilities
 from bdpl_providers import Connection
 from bdpl_providers.assembly import Assembler, Row
@@ -132,6 +132,12 @@ class Roberta:
                 outcomes[index] = self._outcome(logprobs, request.labels)
         tokens = sum(len(row.ids) for row in fitting.values())
         return Reply([outcomes[index] for index in range(len(rows))], Usage(prompt_tokens=tokens))
+
+    async def count(self, texts: Sequence[Text]) -> list[int]:
+        """Tokens of each text as the model will read it; 0 for one that cannot be made to fit."""
+        _, assembler = self._opened()
+        rows = await self._on_thread(assembler.rows, texts)
+        return [len(row.ids) if isinstance(row, Row) else 0 for row in rows]
 
     def _outcome(
         self, logprobs: list[float] | None, labels: tuple[str, ...]

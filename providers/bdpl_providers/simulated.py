@@ -70,8 +70,11 @@ class Simulated:
     async def score(self, request: Request) -> Reply:
         """Label log-probabilities by the truth; they sum to one."""
         scores = [self._score(text, len(request.labels)) for text in request.texts]
-        words = sum(len(WORD.findall(f"{text.before} {text.after}")) for text in request.texts)
-        return Reply(scores, Usage(prompt_tokens=words))
+        return Reply(scores, Usage(prompt_tokens=sum(await self.count(request.texts))))
+
+    async def count(self, texts: Sequence[Text]) -> list[int]:
+        """A token is a word."""
+        return [len(WORD.findall(f"{text.before} {text.after}")) for text in texts]
 
     def _score(self, text: Text, classes: int) -> Score:
         words = WORD.findall(text.before.lower())
