@@ -53,11 +53,12 @@ class Family:
             for index in range(self.classes):
                 share = SURE if index == hit else (1 - SURE) / (self.classes - 1)
                 mixed[index] += weight * share
-        return {
-            word: share * mixed[index]
-            for share, words in self.words
-            for index, word in enumerate(words)
-        }
+        answers: dict[str, float] = {}
+        for share, words in self.words:
+            for word, part in zip(words, mixed, strict=True):
+                # A word may serve twice, as "maybe" does between no and yes, wrong and right.
+                answers[word] = answers.get(word, 0.0) + share * part
+        return answers
 
     def ask(self, pool: str, row: Row) -> int:
         """The answer's class for one question about one row."""
