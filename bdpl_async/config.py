@@ -10,9 +10,16 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from bdpl_async.errors import ConfigError
 from bdpl_async.keyerrors import explain
@@ -34,7 +41,10 @@ class _Table(BaseModel):
 
 
 class TaskTable(_Table):
-    """[task]: the data, the template and the label words."""
+    """[task]: the data, the template and the label words.
+
+    The metric `f1` takes the label that is written second as the positive one.
+    """
 
     name: Filled
     train: Filled
@@ -45,6 +55,15 @@ class TaskTable(_Table):
     labels: dict[str, str]
     metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
     k_shot: Count | None = None
+
+    @model_validator(mode="after")
+    def _f1_has_two_sides(self) -> Self:
+        if self.metric == "f1" and len(self.labels) != 2:
+            raise ValueError(
+                f"metric 'f1' needs two labels, the positive one second, not {len(self.labels)};"
+                " macro_f1 takes more"
+            )
+        return self
 
     @field_validator("template")
     @classmethod
@@ -80,6 +99,7 @@ class PromptTable(_Table):
     manual: str | None = None
     vocabulary_size: Annotated[int, Field(ge=2, le=1_000_000)] = 200
     vocabulary: Filled = "pmi"
+    corpus: Filled | None = None
 
 
 class OptimizerTable(_Table):

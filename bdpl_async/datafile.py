@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bdpl_async.errors import DataError
 
-__all__ = ["read_rows", "sha256_of"]
+__all__ = ["read_lines", "read_rows", "sha256_of"]
 
 MAX_LINE = 10_000_000
 """Bytes in one line; a longer one means that this is no text file."""
@@ -49,11 +49,26 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     try:
         rows = [_checked(path, place, row) for place, row in reader(path, columns)]
     except (OSError, ValueError) as error:  # a path may hold what no file system takes
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise DataError(f"{path}: cannot be read: {reason}", hint="check the path") from error
+        raise _unreadable(path, error) from error
     if not rows:
         raise DataError(f"{path}: has no rows", hint="add at least one row of data")
     return rows
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text file, one text each, without empty ones.
+
+    Raises:
+        DataError: the file cannot be used; names file and line.
+    """
+    try:
+        lines = [line.removesuffix("\n") for _, line in _lines(path)]
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    texts = [line for line in lines if line.strip()]
+    if not texts:
+        raise DataError(f"{path}: is empty", hint="give it one text a line")
+    return texts
 
 
 def sha256_of(*splits: Iterable[Mapping[str, str]]) -> str:
@@ -176,6 +191,11 @@ _READERS: Mapping[str, Callable[[Path, Sequence[str]], Iterator[Placed]]] = {
 
 
 # Lines
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return DataError(f"{path}: cannot be read: {reason}", hint="check the path")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

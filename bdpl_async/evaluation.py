@@ -8,21 +8,38 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bdpl_async.intervals import interval
+from bdpl_async.intervals import interval, mcnemar, paired_interval
 from bdpl_async.metrics import METRICS
 from bdpl_async.records import Score
 
-__all__ = ["Evaluation", "evaluate", "logprob_array", "predictions"]
+__all__ = ["Evaluation", "Gain", "compare", "evaluate", "logprob_array", "predictions"]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One prompt on one split: the metric, its value, a 95 % interval, and on how many examples."""
+    """One prompt on one split: the metric, its value, a 95 % interval, and on how many examples.
+
+    `unanswered` of the `n` got no usable answer; they count as wrong.
+    """
 
     metric: str
     score: float
     ci95: tuple[float, float]
     n: int
+    unanswered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What one prompt scores above another on the same examples.
+
+    `ci95` is the paired bootstrap interval of the difference; `p_value` is McNemar's, exact, for
+    the hypothesis that both are equally often right.
+    """
+
+    score: float
+    ci95: tuple[float, float]
+    p_value: float
 
 
 def logprob_array(outcomes: Sequence[object], classes: int) -> NDArray[np.float64]:
@@ -54,4 +71,17 @@ def evaluate(
     predicted = predictions(logprobs)
     score = float(METRICS[metric](predicted, labels))
     low, high = interval(metric, predicted, labels, np.random.default_rng(seed))
-    return Evaluation(metric, score, (low, high), len(labels))
+    return Evaluation(metric, score, (low, high), len(labels), int((predicted < 0).sum()))
+
+
+def compare(
+    metric: str,
+    logprobs: tuple[NDArray[np.float64], NDArray[np.float64]],
+    labels: NDArray[np.int64],
+    seed: int,
+) -> Gain:
+    """The first prompt's score less the second's; arguments as for `evaluate`."""
+    first, second = map(predictions, logprobs)
+    difference = METRICS[metric](first, labels) - METRICS[metric](second, labels)
+    interval95 = paired_interval(metric, first, second, labels, np.random.default_rng(seed))
+    return Gain(float(difference), interval95, mcnemar(first, second, labels))

@@ -56,7 +56,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A prompt was scored on a split; `role` is learned, empty or finalist."""
+    """A prompt was scored on a split; `role` is learned or empty."""
 
     type: ClassVar[str] = "evaluated"
     t: float

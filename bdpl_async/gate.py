@@ -1,4 +1,4 @@
-"""The one way to the model: cache, single flight, ledger, scorer.
+"""The one way to the model: cache, ledger, scorer.
 
 Every text of every phase goes through here, so that everything is counted alike. The gate groups
 the texts of one ask into requests as the scorer likes them; the grouping is a function of the ask
@@ -68,6 +68,7 @@ class Gate:
         self._expected = 0.0  # tokens a text, before the first answer
         self._slack = 0  # the most that a bound exceeded what was billed
         self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
+        self.trouble: ProviderError | None = None  # the last text that got no usable answer
         self._flying = 0
         self._patience: asyncio.Timeout | None = None
         self._landed = asyncio.Event()
@@ -88,11 +89,14 @@ class Gate:
             seconds=self.elapsed,
         )
 
+    def pace(self) -> float:
+        """Prompts answered a second so far, less a fifth for what may go slower."""
+        return self.ledger.spent.prompts / max(self.elapsed, 1e-9) / 1.2
+
     def affords(self, amount: Amount) -> bool:
         """Whether so much more, by `cost`, still fits, with room for a bound's excess."""
-        limit, spent = self.ledger.budget.seconds, self.ledger.spent
-        pace = self.elapsed / spent.prompts if spent.prompts else 0.0
-        if limit is not None and self.elapsed + 1.2 * pace * amount.prompts > limit:
+        limit, pace = self.ledger.budget.seconds, self.pace()
+        if limit is not None and pace and self.elapsed + amount.prompts / pace > limit:
             return False
         return self.ledger.fits(amount + Amount(tokens=self._slack))
 
@@ -120,6 +124,9 @@ class Gate:
             ProviderError: the provider cannot be used.
             Stopped: the run was asked to stop.
         """
+        await asyncio.sleep(0)  # an ask that the cache answers whole must still let a signal in
+        if self.stop.is_set():
+            raise Stopped
         distinct = list(dict.fromkeys(texts))
         known = {text: self._cache.get((text, self._labels)) for text in distinct}
         missing = [text for text in distinct if known[text] is None]
@@ -163,7 +170,7 @@ class Gate:
             self.ledger.lost(reservation)
             raise
         else:
-            actual = self._actual(request, reply)
+            actual = self._actual(request, reply, reservation.amount)
             self.ledger.settle(reservation, actual)
             self._slack = max(self._slack, reservation.amount.tokens - actual.tokens)
         finally:
@@ -204,8 +211,9 @@ class Gate:
                 return await self._scorer.score(request)
         except TimeoutError:
             self._count(failures=1)
+            within = f" within {self._timeout:g} s" if self._timeout else ""
             raise ProviderUnavailable(
-                f"{self._scorer.name}: no answer within {self._timeout} s",
+                f"{self._scorer.name}: no answer{within}",
                 hint="raise --timeout, or lower --concurrency",
             ) from None
         except RequestFailed as error:
@@ -224,11 +232,12 @@ class Gate:
         joined = (text.before + text.after for text in texts)
         return [TEXT_OVERHEAD + len(text.encode("utf-8", "replace")) for text in joined]
 
-    def _actual(self, request: Request, reply: Reply) -> Amount:
+    def _actual(self, request: Request, reply: Reply, bound: Amount) -> Amount:
+        """What was spent; tokens that the scorer does not report count at their upper bound."""
         usage = reply.usage
         self._count(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
         answered = sum(isinstance(score, Score) for score in reply.scores)
-        tokens = usage.prompt_tokens + usage.completion_tokens
+        tokens = usage.prompt_tokens + usage.completion_tokens or bound.tokens
         return Amount(1, min(answered, len(request.texts)), tokens, usage.usd)
 
     def _keep(self, request: Request, reply: Reply) -> dict[Text, Outcome]:
@@ -256,6 +265,7 @@ class Gate:
                 return outcome
             outcome = RequestFailed(f"{self._scorer.name}: {trouble}")
         self._count(failures=1)
+        self.trouble = outcome
         return outcome
 
     def _count(self, **more: int) -> None:

@@ -15,9 +15,9 @@ from bdpl_async.selection import evaluations, halving
 
 __all__ = ["Plan", "make_plan"]
 
-DEV_SHARE = 0.25
-TEST_SHARE = 1 / 3
-FEWEST_DEV = 32
+DEV_SHARE = 0.25  # of the grant, at most, for choosing on dev and the empty prompt's dev score
+TEST_SHARE = 1 / 3  # of the grant, at most, for the test scores of the learned and the empty prompt
+FEWEST_DEV = 32  # dev examples below which a choice would be a guess
 Price = Callable[[int], Amount]
 
 
@@ -89,7 +89,8 @@ def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
     for plan in choices:
         cost = total(price, [*plan.closing(), plan.dev])
         rest = cost + total(price, [sizes.update])
-        if ledger.share(cost) <= DEV_SHARE and ledger.fits(rest):
+        most = DEV_SHARE if sizes.update else 1.0
+        if ledger.share(cost) <= most and ledger.fits(rest):
             return _noted(plan, "dev", plan.dev, sizes.dev)
     smallest = min(sizes.dev, FEWEST_DEV)
     return _noted(Plan(smallest, 0, 1), "dev", smallest, sizes.dev)
@@ -101,7 +102,8 @@ def _with_test(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
     for test in _shrinking(sizes.test, 1):
         cost = total(price, [test, test])
         rest = cost + total(price, needed)
-        if test and ledger.share(cost) <= TEST_SHARE and ledger.fits(rest):
+        most = TEST_SHARE if sizes.update else 1.0  # nothing else to spend it on
+        if test and ledger.share(cost) <= most and ledger.fits(rest):
             return _noted(replace(plan, test=test), "test", test, sizes.test)
     return _noted(plan, "test", 0, sizes.test)
 
@@ -127,7 +129,7 @@ def _noted(plan: Plan, split: str, used: int, wanted: int) -> Plan:
     if used == wanted:
         return plan
     what = f"scored on {used} of {wanted} {split} examples" if used else f"no {split} score"
-    note = f"{what}: the budget buys no more beside the learning"
+    note = f"{what}: the budget buys no more"
     return replace(plan, notes=(*plan.notes, note))
 
 
@@ -137,9 +139,10 @@ def _too_small(sizes: Sizes, dev: int, budget: Budget, least: Amount) -> str:
         for name in ("requests", "prompts", "tokens", "usd")
         if getattr(budget, name) is not None
     )
+    update = f"one update takes {sizes.update} prompts, and " if sizes.update else ""
     return (
-        f"the budget of {granted} is too small: one update takes {sizes.update} prompts,"
-        f" and scoring the learned and the empty prompt on {dev} dev examples {2 * dev} more;"
+        f"the budget of {granted} is too small: {update}"
+        f"scoring the learned and the empty prompt on {dev} dev examples takes {2 * dev};"
         f" together at least {least.prompts} prompts in {least.requests} requests"
         + (f", about {least.tokens} tokens" if least.tokens else "")
     )

@@ -39,8 +39,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Snapshot = dict[str, Floats]
 
-DETOUR = 3.0
-BOLDEST = 0.05
+WANDER = 0.4  # of the way to a decision, by noise alone; 0.25 to 1.2 learn alike at 200 updates
+BOLDEST = 0.05  # nats; more in one step would trust twenty samples too far
 
 LARGEST_LOSS = 1e100  # nats; beyond it, squares of gradients overflow
 
@@ -103,12 +103,12 @@ def divergence(old: Floats, new: Floats) -> float:
 
 
 def max_kl_for(updates: int, size: int) -> float:
-    """The cap with which so many updates lead from indifference to a decision, and not earlier.
+    """The cap on a step's KL for a run of so many updates.
 
-    A step of KL d is about sqrt(2 d) long in the Fisher metric, and from the uniform distribution
-    over N candidates to a single one it is ``2 arccos(1/sqrt(N))``. Noise makes the path longer
-    than that by `DETOUR`. A cap that does not know how long the run is settles early and leaves
-    the rest of the budget unused.
+    In the Fisher metric a step of KL d is about sqrt(2 d) long, and from the uniform distribution
+    over N candidates to a single one it is ``2 arccos(1/sqrt(N))``. All-noise steps walk at
+    random, sqrt(updates) step lengths far; the cap lets that be `WANDER` of the distance. So noise
+    alone decides nothing, and a longer run, with its smaller steps, averages more of it out.
 
     Args:
         updates: planned, at least 1.
@@ -118,7 +118,7 @@ def max_kl_for(updates: int, size: int) -> float:
         Nats per position and step, at most `BOLDEST`.
     """
     distance = 2.0 * float(np.arccos(1.0 / np.sqrt(size)))
-    return min(BOLDEST, 0.5 * (DETOUR * distance / updates) ** 2)
+    return min(BOLDEST, 0.5 * (WANDER * distance) ** 2 / updates)
 
 
 def check_losses(
@@ -162,7 +162,7 @@ class Policy:
 
     # Odds of e^-30 are as good as never; below that, logits would only wander off.
     FLOOR: ClassVar[float] = -30.0
-    # No logit moves further than this in one step, however little the policy would notice.
+    # Without `lr` no logit moves further in one step, however little the policy would notice.
     LEAP: ClassVar[float] = 5.0
 
     def __init__(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import Any
 
-from bdpl_async.evaluation import Evaluation
+from bdpl_async.evaluation import Evaluation, Gain
 
 __all__ = ["Baseline", "Result", "Totals"]
 
@@ -51,7 +51,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The contract's result.json, as an object."""
+    """The contract's result.json, as an object; `gain` is learned less empty prompt on test."""
 
     task: str
     model: str
@@ -70,6 +70,7 @@ class Result:
     losses: tuple[float, ...]
     data_sha256: str
     versions: Mapping[str, str] = field(default_factory=_versions)
+    gain: Gain | None = None
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:

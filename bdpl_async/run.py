@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from enum import IntEnum
 
 import numpy as np
 
-from bdpl_async.budget import Budget
 from bdpl_async.config import Config
-from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderRefused
-from bdpl_async.evaluation import Evaluation
+from bdpl_async.errors import BdplError, BudgetExhausted, BudgetTooSmall, ProviderRefused
+from bdpl_async.evaluation import Evaluation, Gain
 from bdpl_async.events import Evaluated, Event, Finished, Note, Probed, Started, Step
+from bdpl_async.finals import choose, final
 from bdpl_async.gate import Stopped
 from bdpl_async.methods import Method, make_method, searches
 from bdpl_async.plan import Plan, Sizes, make_plan, total
@@ -27,7 +28,7 @@ from bdpl_async.records import Prompt
 from bdpl_async.result import Baseline, Result
 from bdpl_async.sampling import minibatch
 from bdpl_async.scorer import Scorer
-from bdpl_async.selection import halving, paired_means, survivors
+from bdpl_async.selection import paired_means
 from bdpl_async.session import Session
 from bdpl_async.task import Task
 
@@ -49,21 +50,23 @@ class Run:
     """A run in progress; made by `Run.open`.
 
     Attributes:
-        gate: counts everything; set ``gate.stop`` to end the run in good order.
+        gate: counts everything; ``gate.halt()`` ends the run in good order.
         config: as given, with the task's own tables.
     """
 
-    def __init__(self, session: Session, method: Method, plan: Plan) -> None:
+    def __init__(self, session: Session, vocabulary: tuple[str, ...], plan: Plan) -> None:
         self.session = session
         self.task = session.task
         self.config = session.config
         self.gate = session.gate
-        self._method = method
+        self._vocabulary = vocabulary
         self._plan = plan
+        self._method = self._fresh_method()
         self._losses: list[float] = []
-        self._prompt = method.best()
+        self._prompt = self._method.best()
         self._dev: Evaluation | None = None
         self._test: Evaluation | None = None
+        self._gain: Gain | None = None
         self._baseline = Baseline()
         self._reason = "steps"
 
@@ -84,21 +87,25 @@ class Run:
             ProviderRefused: the model cannot be used at all.
         """
         config = config or task.config
-        vocabulary = task.vocabulary()
+        vocabulary = task.vocabulary() if searches(config) else ()
         session = await Session.open(task, scorer, config, clock=clock)
         gate = session.gate
         plan = make_plan(_sizes(task, config), gate.ledger.budget, gate.cost)
-        limits = [n for n in (config.optimizer.steps, plan.updates) if n is not None]
-        method = make_method(config, vocabulary, min(limits, default=DEFAULT_STEPS))
-        return cls(session, method, plan)
+        return cls(session, vocabulary, plan)
+
+    def _fresh_method(self) -> Method:
+        """The method, paced by the updates that steps and budget allow."""
+        limits = [n for n in (self.config.optimizer.steps, self._plan.updates) if n is not None]
+        return make_method(self.config, self._vocabulary, min(limits, default=DEFAULT_STEPS))
 
     async def events(self) -> AsyncIterator[Event]:
         """Run to the end; the last event is `Finished`, also when interrupted.
 
         Raises:
             ProviderError: the model's side gave up; after `Finished`.
+            BudgetTooSmall: the seconds turned out not to buy one update; after `Finished`.
         """
-        failure: ProviderError | None = None
+        failure: BdplError | None = None
         for event in self._opening():
             yield event
         try:
@@ -109,8 +116,9 @@ class Run:
         except BudgetExhausted as error:
             self._reason = "budget"
             yield Note(self.gate.elapsed, str(error))
-        except ProviderError as error:
-            self._reason, failure = "provider", error
+        except BdplError as error:
+            self._reason = "budget" if isinstance(error, BudgetTooSmall) else "provider"
+            failure = error
         yield Finished(self.gate.elapsed, self.result())
         if failure is not None:
             raise failure
@@ -130,6 +138,7 @@ class Run:
             dev=self._dev,
             test=self._test,
             baseline=self._baseline,
+            gain=self._gain,
             usage=self.gate.totals(),
             steps_done=len(self._losses),
             stop_reason=self._reason,
@@ -157,20 +166,38 @@ class Run:
 
     async def _phases(self) -> AsyncIterator[Event]:
         empty = Prompt()
-        dev = await self.session.evaluate(empty, self.task.dev, self._plan.dev)
+        dev = await self._first_score(empty)
         self._baseline = Baseline(dev=dev)
         yield Evaluated(self.gate.elapsed, "dev", "empty", empty.text, dev)
         async for event in self._learn():
             yield event
-        await self._select()
-        assert self._dev is not None  # noqa: S101  _select has just set it
+        self._prompt, self._dev = await choose(self.session, self._finalists(), self._plan.dev)
         yield Evaluated(self.gate.elapsed, "dev", "learned", self._prompt.text, self._dev)
         if self._plan.test:
-            self._test = await self.session.evaluate(self._prompt, self.task.test, self._plan.test)
-            yield Evaluated(self.gate.elapsed, "test", "learned", self._prompt.text, self._test)
-            test = await self.session.evaluate(empty, self.task.test, self._plan.test)
+            self._test, test, self._gain = await final(self.session, self._prompt, self._plan.test)
             self._baseline = Baseline(dev=dev, test=test)
+            yield Evaluated(self.gate.elapsed, "test", "learned", self._prompt.text, self._test)
             yield Evaluated(self.gate.elapsed, "test", "empty", empty.text, test)
+
+    async def _first_score(self, empty: Prompt) -> Evaluation:
+        """The empty prompt on dev. It shows the model's pace, by which seconds are planned anew."""
+        seconds, gate = self.gate.ledger.budget.seconds, self.gate
+        try:
+            dev = await self.session.evaluate(empty, self.task.dev, self._plan.dev)
+            if seconds is not None:
+                affordable = int((seconds - gate.elapsed) * gate.pace())
+                prompts = min(affordable, gate.ledger.budget.prompts or affordable)
+                budget = replace(gate.ledger.budget, prompts=max(1, prompts))
+                self._plan = make_plan(_sizes(self.task, self.config), budget, gate.cost)
+                self._method = self._fresh_method()
+        except (BudgetExhausted, BudgetTooSmall) as error:
+            if seconds is None:
+                raise
+            raise BudgetTooSmall(
+                f"the budget of {seconds:g} seconds is too small for one update and its evaluation"
+                f" by {self.session.model}, which answers {gate.pace():.3g} prompts a second"
+            ) from error
+        return dev
 
     async def _learn(self) -> AsyncIterator[Event]:
         """Updates until the steps or the budget are used up."""
@@ -221,23 +248,6 @@ class Run:
             usage=self.gate.totals(),
         )
 
-    async def _select(self) -> None:
-        """Sequential halving on dev among the argmax and a few draws; scores the winner."""
-        dev = self.task.dev.examples[: self._plan.dev]
-        labels = self.task.dev.labels[: len(dev)]
-        alive = self._finalists()
-        scored = np.zeros((len(alive), 0, len(self.task.words)))
-        rounds = halving(len(alive), len(dev))
-        for number, stage in enumerate(rounds):
-            fresh = dev[scored.shape[1] : stage.upto]
-            answers = await self.session.logprobs(alive, fresh)
-            scored = np.concatenate([scored, answers], axis=1)
-            keep = rounds[number + 1].alive if number + 1 < len(rounds) else 1
-            order = survivors(self.session.loss(scored, labels[: stage.upto]), keep)
-            alive, scored = [alive[i] for i in order], scored[order]
-        self._prompt = alive[0]
-        self._dev = self.session.measure(scored[0], labels)
-
     def _finalists(self) -> list[Prompt]:
         """As many as the plan wants and the rest of the budget scores; always the best guess."""
         rng = _rng(self.config.run.seed, _Purpose.FINALISTS, len(self._losses))
@@ -265,8 +275,10 @@ class Run:
         return self.gate.affords(total(self.gate.cost, asks))
 
     def _step_limit(self) -> int | None:
-        """The user's steps; without them and without a budget, a default."""
-        limited = self.gate.ledger.budget != Budget()
+        """The user's steps; without them and without a budget that runs out, a default."""
+        budget = self.gate.ledger.budget
+        limits = (budget.requests, budget.prompts, budget.tokens, budget.seconds)
+        limited = any(limit is not None for limit in limits)
         return self.config.optimizer.steps or (None if limited else DEFAULT_STEPS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from bdpl_async.events import Event, Finished, to_json
 
 __all__ = ["RunDir", "refuse_taken", "write_atomically"]
 
+OURS = re.compile(r"\.?(run\.toml|events\.jsonl|result\.json|checkpoint)")
 HINT = "give another folder as --out"
 
 
@@ -62,7 +64,8 @@ class RunDir:
         try:
             refuse_taken(path)
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.chmod(0o700)
+            if all(OURS.match(entry.name) for entry in path.iterdir()):
+                path.chmod(0o700)  # a folder that holds other things keeps its owner's rights
             write_atomically(path / "run.toml", config.to_toml().encode())
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             self._events = os.fdopen(os.open(path / "events.jsonl", flags, 0o600), "wb")

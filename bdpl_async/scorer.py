@@ -2,6 +2,8 @@
 
 A scorer of one's own is a dozen lines:
 
+    from bdpl_async import Reply, Score
+
     class Length:
         name = "mine/length"
 

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from bdpl_async.budget import Budget, Ledger
 from bdpl_async.config import Config
-from bdpl_async.errors import ConfigError
+from bdpl_async.errors import ConfigError, ProviderRefused
 from bdpl_async.evaluation import Evaluation, evaluate, logprob_array
 from bdpl_async.gate import Gate
 from bdpl_async.losses import LOSSES
 from bdpl_async.records import Example, Prompt, Request, Text
 from bdpl_async.scorer import Probing, Scorer, capabilities_of
 from bdpl_async.task import Split, Task
+from bdpl_async.unbuilt import refuse_unbuilt
 
 __all__ = ["Session"]
 
@@ -53,15 +54,16 @@ class Session:
             LabelError: a label word cannot be read off this model.
             ProviderRefused: the model cannot be used at all.
         """
-        capabilities = capabilities_of(scorer)
+        refuse_unbuilt(config)
+        capabilities, sample = capabilities_of(scorer), _sample(task)
         if config.budget.usd is not None and not capabilities.local:
             raise ConfigError(
                 f"budget.usd: no price is known for {scorer.name}",
                 hint="limit requests, prompts or tokens instead",
             )
         if isinstance(scorer, Probing):
-            longest = max(_sample(task), key=lambda text: len(text.before) + len(text.after))
-            capabilities = await scorer.probe(Request((longest,), task.words))
+            filled, empty = (max(texts, key=_length) for texts in (sample, _texts(task, Prompt())))
+            capabilities = await scorer.probe(Request((filled, empty), task.words))
         if config.model.batch_prompts is not None:
             capabilities = replace(capabilities, batch=config.model.batch_prompts)
         gate = Gate(
@@ -73,7 +75,7 @@ class Session:
             timeout=config.model.timeout,
             clock=clock,
         )
-        await gate.expect(_sample(task))
+        await gate.expect(sample)
         return cls(task, config, gate, scorer.name)
 
     async def logprobs(self, prompts: Sequence[Prompt], examples: Sequence[Example]) -> Floats:
@@ -97,17 +99,37 @@ class Session:
         return loss(logprobs, np.tile(labels, (len(logprobs), 1)))
 
     async def evaluate(self, prompt: Prompt, split: Split, count: int | None = None) -> Evaluation:
-        """One prompt on the first `count` examples of a split; on all of them without."""
-        examples = split.examples[:count]
-        logprobs = await self.logprobs([prompt], examples)
+        """One prompt on the first `count` examples of a split; on all of them without.
+
+        Raises:
+            ProviderRefused: not one example got a usable answer.
+        """
+        logprobs = await self.logprobs([prompt], split.examples[:count])
         return self.measure(logprobs[0], split.labels[:count])
 
     def measure(self, logprobs: Floats, labels: NDArray[np.int64]) -> Evaluation:
-        """The task's metric of (n, C) log-probabilities; the interval's seed is the run's."""
-        return evaluate(self.task.metric, logprobs, labels, self.config.run.seed)
+        """The task's metric of (n, C) log-probabilities; the interval's seed is the run's.
+
+        Raises:
+            ProviderRefused: all rows are NaN, so there is nothing to measure.
+        """
+        found = evaluate(self.task.metric, logprobs, labels, self.config.run.seed)
+        if found.unanswered == found.n:
+            raise ProviderRefused(
+                f"{self.model}: no usable answer to any of {found.n} texts; the last said:"
+                f" {self.gate.trouble}"
+            )
+        return found
 
 
 def _sample(task: Task) -> list[Text]:
     """The training texts behind some prompt of the task's length, to look at and to price."""
-    prompt = Prompt(("prompt",) * task.config.prompt.length)
+    return _texts(task, Prompt(("prompt",) * task.config.prompt.length))
+
+
+def _texts(task: Task, prompt: Prompt) -> list[Text]:
     return [task.text(prompt, example) for example in task.train.examples]
+
+
+def _length(text: Text) -> int:
+    return len(text.before) + len(text.after)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdpl_async.config import Config, TaskTable, exists, load_config, resolve_task
-from bdpl_async.datafile import read_rows, sha256_of
+from bdpl_async.datafile import read_lines, read_rows, sha256_of
 from bdpl_async.errors import ConfigError, DataError
 from bdpl_async.overrides import Value
 from bdpl_async.records import Example, Prompt, Text
@@ -140,6 +140,8 @@ class Task:
             for example in self.train.examples
             for column in self.template.columns
         ]
+        if table.corpus is not None:
+            texts = read_lines(Path(table.corpus))
         return pmi_vocabulary(texts, table.vocabulary_size)
 
 
@@ -264,6 +266,8 @@ def _absolute(config: Config, folder: Path) -> Config:
     prompt = config.prompt
     if prompt.vocabulary != "pmi":
         prompt = prompt.model_copy(update={"vocabulary": _place(folder, prompt.vocabulary)})
+    if prompt.corpus is not None:
+        prompt = prompt.model_copy(update={"corpus": _place(folder, prompt.corpus)})
     run = config.run.model_copy(update={"data": None, "out": _place(folder, config.run.out)})
     return config.model_copy(
         update={

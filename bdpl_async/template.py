@@ -167,9 +167,11 @@ def _without_prompt(parts: tuple[_Part, ...]) -> Iterator[_Part]:
     space_before = bool(left) and isinstance(left[-1], str) and left[-1].endswith(" ")
     space_after = bool(right) and isinstance(right[0], str) and right[0].startswith(" ")
     if space_after and (space_before or not left):
-        right = (str(right[0])[1:], *right[1:])
+        right = (str(right[0]).lstrip(" "), *right[1:])
     elif space_before and not right:
-        left = (*left[:-1], str(left[-1])[:-1])
+        left = (*left[:-1], str(left[-1]).rstrip(" "))
+    if len(left) == 1 and not str(left[0]).strip(" "):
+        left = ()  # nothing but space stood before the prompt
     yield from (*left, *right)
 
 

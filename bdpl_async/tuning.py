@@ -51,6 +51,8 @@ async def tune(
     folder = None if out is None else Path(out)
     if folder is not None:
         refuse_taken(folder)
+    if config.run.seed != task.config.run.seed:  # its own dev split and k-shot draw follow the seed
+        task = Task.from_config(config, Path.cwd())
     run = await Run.open(task, scorer, config)
     return await follow(run, folder, on_event or (lambda event: None))
 

@@ -36,7 +36,7 @@ class TestLabels:
         [
             ("It was ", "Ġgreat"),
             ('She said "', "great"),
-            ("", "great"),
+            ("", "Ġgreat"),  # with a prompt there is a space before it; both must read alike
             ("the film.\n", "great"),
         ],
     )

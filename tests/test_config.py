@@ -46,7 +46,7 @@ CONFIGS = st.fixed_dictionaries(
                 ),
                 "labels": LABELS,
             },
-            optional={"dev": WORD, "k_shot": COUNT, "metric": st.sampled_from(["f1", "mcc"])},
+            optional={"dev": WORD, "k_shot": COUNT, "metric": st.sampled_from(["macro_f1", "mcc"])},
         )
     },
     optional={

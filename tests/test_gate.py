@@ -324,14 +324,14 @@ async def test_a_timeout_is_the_providers_error() -> None:
 
 
 async def test_a_stopped_gate_sends_nothing() -> None:
-    """After `stop` there is no new request; what the cache holds still comes."""
+    """After `stop` there is no new request, and no ask is answered, not even from the cache."""
     scorer = Counting()
     gate = gate_for(scorer)
     await gate.score(texts(3))
     gate.stop.set()
-    assert len(await gate.score(texts(3))) == 3
-    with pytest.raises(Stopped):
-        await gate.score(texts(4))
+    for count in (3, 4):
+        with pytest.raises(Stopped):
+            await gate.score(texts(count))
     assert len(scorer.sent) == 3
     assert gate.ledger.held == Amount()
 
@@ -356,7 +356,9 @@ async def test_stopping_in_the_middle_keeps_what_was_in_flight(concurrency: int)
     sent = len(scorer.sent)
     assert sent < 5 + concurrency
     assert gate.ledger.spent == Amount(requests=sent, prompts=sent, tokens=sent)
+    gate.stop.clear()
     assert len(await gate.score([request.texts[0] for request in scorer.sent])) == sent
+    assert len(scorer.sent) == sent
 
 
 async def test_a_halted_gate_gives_what_is_in_flight_a_few_seconds(

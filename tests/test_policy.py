@@ -15,10 +15,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bdpl_async.paper import PaperPolicy
-from bdpl_async.policy import Policy, PromptPolicy, divergence, draw, entropy, max_kl_for
+from bdpl_async.policy import (
+    Floats,
+    Indices,
+    Policy,
+    PromptPolicy,
+    divergence,
+    draw,
+    entropy,
+    max_kl_for,
+)
 from bdpl_async.simplex import project
 
-Floats = NDArray[np.float64]
 Make = Callable[[int, int], PromptPolicy]
 
 ROOT = Path(__file__).parent.parent
@@ -296,19 +304,39 @@ def test_entropy_and_divergence_are_in_nats() -> None:
     assert divergence(old, np.array([[0.0, 1.0]])) == np.inf
 
 
-@pytest.mark.parametrize("updates", [20, 100, 1000])
-def test_the_cap_paces_the_policy_by_the_planned_updates(updates: int) -> None:
-    """With one good token a position, a run of any planned length decides, but not at its start."""
+def paced(updates: int, loss: Callable[[Indices, np.random.Generator], Floats]) -> Policy:
+    """A policy after as many updates as it was planned for."""
     policy = Policy(4, 50, max_kl=max_kl_for(updates, 50))
     rng = np.random.default_rng(0)
-    middle = 0.0
-    for number in range(updates):
+    for _ in range(updates):
         samples = policy.ask(rng, 20)
-        policy.tell(samples, -(samples == 7).sum(axis=1).astype(np.float64))
-        if number == updates // 10:
-            middle = entropy(policy.probabilities)
-    assert middle > 0.5 * np.log(50)
+        policy.tell(samples, loss(samples, rng))
+    return policy
+
+
+@pytest.mark.parametrize("updates", [30, 200, 1500])
+def test_a_paced_policy_decides_where_there_is_something_to_learn(updates: int) -> None:
+    """With one good token a position, a run of any planned length finds it."""
+    policy = paced(updates, lambda samples, rng: -(samples == 7).sum(axis=1).astype(np.float64))
     assert (policy.probabilities.argmax(axis=1) == 7).all()
+
+
+@pytest.mark.parametrize("updates", [30, 200, 1500])
+def test_noise_alone_decides_nothing_in_a_paced_policy(updates: int) -> None:
+    """Losses without any news leave most of the entropy, however long the run."""
+    policy = paced(updates, lambda samples, rng: rng.normal(size=len(samples)))
+    assert entropy(policy.probabilities) > 0.5 * np.log(50)
+
+
+def test_more_updates_learn_more_from_noisy_losses() -> None:
+    """A longer run takes smaller steps and averages the noise out: more weight on good tokens."""
+
+    def noisy(samples: Indices, rng: np.random.Generator) -> Floats:
+        clean = -(samples < 5).sum(axis=1).astype(np.float64)
+        return clean + rng.normal(size=len(samples), scale=10.0)
+
+    short, long = (paced(n, noisy).probabilities[:, :5].sum(axis=1).mean() for n in (50, 800))
+    assert long > short + 0.1
 
 
 def test_the_cap_is_bounded_however_few_the_updates() -> None:

@@ -49,7 +49,13 @@ def test_values() -> None:
     assert document["schema"] == 1
     assert document["tokens"] == ["good", "day"]
     assert document["labels"] == {"0": " bad", "é": " good"}
-    assert document["dev"] == {"metric": "accuracy", "score": 0.5, "ci95": [0.25, 0.75], "n": 8}
+    assert document["dev"] == {
+        "metric": "accuracy",
+        "score": 0.5,
+        "ci95": [0.25, 0.75],
+        "n": 8,
+        "unanswered": 0,
+    }
     assert document["test"] is None
     assert document["losses"] == [0.5, None]
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdpl_async.evaluation import Evaluation
+from bdpl_async.evaluation import Evaluation, Gain
 from bdpl_async.events import Event, Finished, Note
 from bdpl_async.result import Baseline
 from bdpl_cli.plaintext import clean
@@ -80,7 +80,8 @@ def test_plain_is_calm(capsys: pytest.CaptureFixture[str]) -> None:
 def test_gain(capsys: pytest.CaptureFixture[str]) -> None:
     """The gain on test over the empty prompt is told in points, losses with their sign."""
     low, high = (Evaluation("accuracy", score, (0.0, 1.0), 8) for score in (0.5, 0.625))
-    result = replace(RESULT, test=low, baseline=Baseline(test=high))
+    gain = Gain(-0.125, (-0.2, 0.05), 0.3)
+    result = replace(RESULT, test=low, baseline=Baseline(test=high), gain=gain)
     assert "-12.5 points" in printed("plain", [Finished(5.0, result)], capsys)
 
 

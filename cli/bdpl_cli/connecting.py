@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from bdpl_async.config import ChatTable, Config
+from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError
 from bdpl_async.scorer import Scorer
+from bdpl_async.unbuilt import refuse_unbuilt
 from bdpl_providers import connect
 
 __all__ = ["connected"]
@@ -18,7 +19,9 @@ def connected(config: Config) -> AbstractAsyncContextManager[Scorer]:
     Raises:
         ConfigError: a setting that is not built yet, or an unknown provider.
     """
-    _refuse_unbuilt(config)
+    refuse_unbuilt(config)
+    if config.run.ui == "rich":
+        raise ConfigError("run.ui: not built yet", hint="take auto, plain, json or none")
     model = config.model
     return connect(
         model.name,
@@ -28,21 +31,3 @@ def connected(config: Config) -> AbstractAsyncContextManager[Scorer]:
         device=model.device,
         dtype=model.dtype,
     )
-
-
-def _refuse_unbuilt(config: Config) -> None:
-    """What the documentation promises and this release has not: say so, never pretend."""
-    asked = {
-        "run.cache": config.run.cache not in (None, "none"),
-        "run.ui": config.run.ui == "rich",
-        "model.rpm": config.model.rpm is not None,
-        "model.tpm": config.model.tpm is not None,
-        "optimizer.calibration": config.optimizer.calibration != "none",
-        "model.price_in": config.model.price_in is not None,
-        "model.price_out": config.model.price_out is not None,
-        "models": bool(config.models),
-        "chat": config.chat != ChatTable(),
-    }
-    for key, given in asked.items():
-        if given:
-            raise ConfigError(f"{key}: not built yet", hint="leave it out")

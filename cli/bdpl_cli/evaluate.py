@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from bdpl_cli.interrupts import Interrupt, finish
 from bdpl_cli.options import Options
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def evaluate(
 
     text = _prompt(prompt, run)
     loaded = Task.from_toml(task, overrides=options.overrides())
-    session, result = asyncio.run(_score(loaded, text, split))
+    session, result = finish(_score(loaded, text, split))
     if json:
         import orjson
 
@@ -104,12 +104,14 @@ async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation
             f"task.{split}: {task.name} has no {split} split",
             hint="name a file for it under [task], or take another --split",
         )
+    Interrupt()
     async with connected(task.config) as scorer:
         session = await Session.open(task, scorer, task.config)
         cost = session.gate.cost(len(examples))
         if not session.gate.affords(cost):
+            limit = session.gate.ledger.shortage(cost) or "seconds"
             raise BudgetTooSmall(
-                f"the budget is too small: scoring {len(examples)} {split} examples takes"
-                f" {cost.prompts} prompts in {cost.requests} requests"
+                f"the budget of {limit} is too small: scoring {len(examples)} {split}"
+                f" examples takes {cost.prompts} prompts in {cost.requests} requests"
             )
         return session, await session.evaluate(Prompt.of(text), examples)

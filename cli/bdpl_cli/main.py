@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from bdpl_async import __version__
-from bdpl_async.errors import BdplError, BudgetTooSmall, ProviderError
+from bdpl_async.errors import BdplError, BudgetExhausted, BudgetTooSmall, ProviderError
 from bdpl_cli.plaintext import clean
 from bdpl_cli.stdout import silence, take_everything
 
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str]) -> int:
     if arguments and arguments[0] in UNBUILT:
         return _fail(f"{arguments[0]} is not built yet ({UNBUILT[arguments[0]]})", USAGE)
+    if strange := next((a for a in arguments if any("\ud800" <= c <= "\udfff" for c in a)), None):
+        return _fail(f"{strange!r}: not UTF-8 text", USAGE)
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, BdplError, KeyboardInterrupt, OSError) as error:
@@ -84,7 +86,7 @@ def _failed(error: CycloptsError | BdplError | KeyboardInterrupt | OSError) -> i
 
 
 def _code(error: BdplError) -> int:
-    if isinstance(error, BudgetTooSmall):
+    if isinstance(error, BudgetTooSmall | BudgetExhausted):
         return TOO_SMALL
     return REFUSED if isinstance(error, ProviderError) else USAGE
 

@@ -46,7 +46,15 @@ KEYS = {
 }
 
 
-PATHS = ("task.train", "task.dev", "task.test", "prompt.vocabulary", "run.data", "run.out")
+PATHS = (
+    "task.train",
+    "task.dev",
+    "task.test",
+    "prompt.vocabulary",
+    "prompt.corpus",
+    "run.data",
+    "run.out",
+)
 
 
 def _from_here(key: str, value: Value) -> Value:

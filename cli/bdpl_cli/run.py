@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from time import strftime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.options import Options
 
 if TYPE_CHECKING:
@@ -22,8 +18,6 @@ if TYPE_CHECKING:
     from bdpl_async.task import Task
 
 __all__ = ["run"]
-
-INTERRUPTED = 130
 
 
 def run(
@@ -43,7 +37,7 @@ def run(
     from bdpl_async.task import Task
 
     loaded = Task.from_toml(task, overrides=options.overrides())
-    result = asyncio.run(_learn(loaded))
+    result = finish(_learn(loaded))
     return INTERRUPTED if result.stop_reason == "interrupted" else 0
 
 
@@ -52,15 +46,17 @@ async def _learn(task: Task) -> Result:
     from bdpl_async.rundir import refuse_taken
     from bdpl_async.tuning import follow
     from bdpl_cli.connecting import connected
+    from bdpl_cli.plaintext import clean
     from bdpl_cli.stdout import until_closed
     from bdpl_cli.views import make_view
 
     out = _run_dir(task.config)
     refuse_taken(out)
+    interrupt = Interrupt()
     async with connected(task.config) as scorer:
         learning = await Run.open(task, scorer)
-        stop = _on_signal(learning.gate.halt, out)
-        view = until_closed(make_view(task.config.run.ui, out), stop)
+        interrupt.halt, interrupt.saved = learning.gate.halt, clean(str(out))
+        view = until_closed(make_view(task.config.run.ui, out), interrupt.first)
         return await follow(learning, out, view)
 
 
@@ -73,19 +69,3 @@ def _run_dir(config: Config) -> Path:
     path = Path("runs") / f"{stem}-{strftime('%Y%m%d-%H%M%S')}"
     candidates = (path.with_name(f"{path.name}-{n}") for n in range(2, 1000))
     return path if not path.exists() else next(p for p in candidates if not p.exists())
-
-
-def _on_signal(halt: Callable[[], None], out: Path) -> Callable[[], None]:
-    """First Ctrl-C or SIGTERM: end in good order, by what is returned. Second: leave at once."""
-    loop = asyncio.get_running_loop()
-
-    def first() -> None:
-        halt()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-            signal.signal(number, lambda *_: os._exit(INTERRUPTED))  # a busy thread holds up exit
-        print(f"bdpl-async: stopping; what is known is saved in {out}", file=sys.stderr)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, first)
-    return first

@@ -36,7 +36,8 @@ def _print_json(event: Event) -> None:
 def percent(result: Evaluation) -> str:
     """``71.2 % (95 %: 66.0 to 75.9, n=320)``; metrics below zero keep their sign."""
     low, high = (100 * bound for bound in result.ci95)
-    return f"{100 * result.score:.1f} % (95 %: {low:.1f} to {high:.1f}, n={result.n})"
+    lost = f", {result.unanswered} unanswered" if result.unanswered else ""
+    return f"{100 * result.score:.1f} % (95 %: {low:.1f} to {high:.1f}, n={result.n}{lost})"
 
 
 class Plain:
@@ -85,10 +86,13 @@ class Plain:
             f" {usage.requests} requests, {usage.seconds:.1f} s"
         )
         self._print(f"learned prompt: {clean(result.prompt) or '(empty)'}")
-        if result.test and result.baseline.test:
-            gain = 100 * (result.test.score - result.baseline.test.score)
-            self._print(f"gain over the empty prompt on test: {gain:+.1f} points")
-        self._print(f"saved in {self._out}")
+        if gain := result.gain:
+            low, high = (100 * bound for bound in gain.ci95)
+            self._print(
+                f"gain over the empty prompt on test: {100 * gain.score:+.1f} points"
+                f" (95 %: {low:+.1f} to {high:+.1f}, paired)"
+            )
+        self._print(f"saved in {clean(str(self._out))}")
 
     def _print(self, line: str) -> None:
         print(line, flush=True)

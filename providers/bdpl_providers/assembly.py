@@ -145,14 +145,14 @@ class Assembler:
 
 
 def _lead(before: str) -> str:
-    """A stand-in for `before` that shapes the next word alike: after space, after a sign, first.
+    """A stand-in for `before` that shapes the next word alike: after space or after a sign.
 
-    The data's own last word would make the label's token depend on the example.
+    The data's own last word would make the label's token depend on the example. A mask that opens
+    the text counts as one after a space: so it stands where there is a prompt before it, and the
+    empty prompt must be read by the same tokens.
     """
-    last = before[-1:]
-    if last.isspace():
-        return "a" + last
-    return "(" if last else ""
+    last = before[-1:] or " "
+    return "a" + last if last.isspace() else "("
 
 
 def _starts(specials: Iterable[str]) -> re.Pattern[str]:

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM: the first ends in good order, the second at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+__all__ = ["INTERRUPTED", "Interrupt", "finish"]
+
+INTERRUPTED = 130
+T = TypeVar("T")
+
+
+def finish(work: Coroutine[object, object, T]) -> T:
+    """Run to the end.
+
+    Raises:
+        KeyboardInterrupt: a signal ended it before there was anything to save.
+    """
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+class Interrupt:
+    """Watches for both signals from when it is made, inside a running event loop.
+
+    Attributes:
+        halt: what the first signal calls; until there is something to save, it cancels the task.
+        saved: where what is known is kept, for the person who pressed the key.
+    """
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  made inside a coroutine
+        self.halt: Callable[[], object] = task.cancel
+        self.saved = ""
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self.first)
+
+    def first(self) -> None:
+        """Stop sending, and leave at once when a signal comes again."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(number)
+            # A thread that is busy with a model would hold up a tidy exit.
+            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+        kept = f"; what is known is saved in {self.saved}" if self.saved else ""
+        print(f"bdpl-async: stopping{kept}", file=sys.stderr)
+        self.halt()
