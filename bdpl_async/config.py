@@ -25,8 +25,9 @@ from bdpl_async.errors import ConfigError
 from bdpl_async.keyerrors import explain
 from bdpl_async.overrides import Value, lay_over
 from bdpl_async.template import Template
+from bdpl_async.textfile import exists, read_text
 
-__all__ = ["Config", "builtin_tasks", "exists", "load_config", "resolve_task"]
+__all__ = ["Config", "builtin_tasks", "load_config", "resolve_task"]
 
 MAX_FILE_BYTES = 1_000_000
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -242,7 +243,8 @@ def load_config(path: Path, overrides: Mapping[str, Value] | None = None) -> Con
     Raises:
         ConfigError: the file cannot be read, or says something a run cannot use.
     """
-    text = _read_text(path)
+    hint = f"TASK is a .toml file or built in: {', '.join(builtin_tasks())}"
+    text = read_text(path, most=MAX_FILE_BYTES, hint=hint)
     try:
         tables: dict[str, object] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also numbers and nesting beyond all reason
@@ -250,29 +252,3 @@ def load_config(path: Path, overrides: Mapping[str, Value] | None = None) -> Con
     for key, value in (overrides or {}).items():
         lay_over(tables, key, value)
     return Config.check(tables, source=str(path), text=text, overrides=overrides)
-
-
-def exists(path: Path) -> bool:
-    """Whether there is such a file or folder; never an error, whatever the name holds."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that no file system takes
-        return False
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"{str(path)[:200]}: cannot be read: {reason}",
-            hint=f"TASK is a .toml file or built in: {', '.join(builtin_tasks())}",
-        ) from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes, so not a TASK.toml")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None

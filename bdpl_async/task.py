@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bdpl_async.config import Config, TaskTable, exists, load_config, resolve_task
+from bdpl_async.config import Config, TaskTable, load_config, resolve_task
 from bdpl_async.datafile import read_lines, read_rows, sha256_of
 from bdpl_async.errors import ConfigError, DataError
 from bdpl_async.overrides import Value
 from bdpl_async.records import Example, Prompt, Text
 from bdpl_async.sampling import k_shot, k_shot_pair, minibatch, split
 from bdpl_async.template import Template
+from bdpl_async.textfile import exists
 from bdpl_async.vocabulary import pmi_vocabulary, read_vocabulary
 
 __all__ = ["Split", "Task"]

@@ -29,6 +29,7 @@ from zlib import crc32
 
 from bdpl_async.errors import ConfigError, DataError
 from bdpl_async.stopwords import STOP_WORDS
+from bdpl_async.textfile import read_text
 
 __all__ = ["pmi_vocabulary", "read_vocabulary"]
 
@@ -198,8 +199,9 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
     Raises:
         ConfigError: the file or a line cannot be used, or fewer than two candidates remain.
     """
+    text = read_text(path, most=MAX_BYTES, hint="a vocabulary is `pmi` or a file, one word a line")
     chosen: dict[str, None] = {}
-    for number, line in enumerate(_content(path).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if candidate := line.removesuffix("\r").strip(" "):
             _check(path, number, candidate)
             chosen[candidate] = None
@@ -209,27 +211,6 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
             hint=f"a vocabulary has 2 to {MAX_CANDIDATES:,}, one a line",
         )
     return tuple(chosen)
-
-
-def _content(path: Path) -> str:
-    """The whole file as text, if it is small enough and UTF-8."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # a path may hold what no file system takes
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"{path}: cannot be read: {reason}", hint="vocabulary is `pmi` or a file"
-        ) from error
-    if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path}: is larger than {MAX_BYTES:,} bytes", hint="one word a line")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(
-            f"{path}: line {line}: not UTF-8 at byte {error.start:,}", hint="save it as UTF-8"
-        ) from error
 
 
 def _check(path: Path, number: int, candidate: str) -> None:

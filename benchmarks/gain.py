@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bdpl_async.evaluation import predictions
 from bdpl_async.intervals import paired_interval
-from bdpl_async.overrides import Value
+from bdpl_async.overrides import Value, parse_override
 from bdpl_async.records import Prompt
 from bdpl_async.run import Run
 from bdpl_async.scorer import Scorer
@@ -100,10 +100,7 @@ async def learn(task: Task, split: str, scorer: Scorer) -> Arm:
 
 async def main(arguments: argparse.Namespace) -> None:
     """Run every split and seed, print a row each, then the means."""
-    settings = dict(item.split("=", 1) for item in arguments.set)
-    from bdpl_async.overrides import parse_override
-
-    chosen: dict[str, Value] = dict(parse_override(f"{k}={v}") for k, v in settings.items())
+    chosen: dict[str, Value] = dict(map(parse_override, arguments.set))
     arms = []
     async with connect(arguments.model) as scorer:
         for seed in range(arguments.seeds):

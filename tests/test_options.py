@@ -44,7 +44,7 @@ def test_help(
     """run --help lists each option of the contract with its TOML key."""
     monkeypatch.setenv("COLUMNS", "200")
     printed = command(capsys, "run", "--help").out
-    lines = [line for line in printed.splitlines() if f"--{option} " in line]
+    lines = [line for line in printed.splitlines() if f"│ --{option} " in line]
     assert len(lines) == 1
     assert f"[{KEYS[option.replace('-', '_')]}]" in lines[0]
 

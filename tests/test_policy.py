@@ -332,8 +332,8 @@ def test_more_updates_learn_more_from_noisy_losses() -> None:
     """A longer run takes smaller steps and averages the noise out: more weight on good tokens."""
 
     def noisy(samples: Indices, rng: np.random.Generator) -> Floats:
-        clean = -(samples < 5).sum(axis=1).astype(np.float64)
-        return clean + rng.normal(size=len(samples), scale=10.0)
+        clean: Floats = -(samples < 5).sum(axis=1).astype(np.float64)
+        return np.asarray(clean + rng.normal(size=len(samples), scale=10.0))
 
     short, long = (paced(n, noisy).probabilities[:, :5].sum(axis=1).mean() for n in (50, 800))
     assert long > short + 0.1

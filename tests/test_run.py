@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ import pytest
 
 from bdpl_async.budget import Budget
 from bdpl_async.errors import (
+    BdplError,
     BudgetTooSmall,
     ProviderError,
     ProviderRefused,
     ProviderUnavailable,
     RequestFailed,
 )
-from bdpl_async.events import Evaluated, Event, Finished, Started, Step, to_json
+from bdpl_async.events import Evaluated, Event, Finished, Note, Started, Step, to_json
 from bdpl_async.losses import cross_entropy
 from bdpl_async.plan import Sizes, make_plan
-from bdpl_async.records import Prompt, Reply, Request, Score
+from bdpl_async.records import Prompt, Reply, Request, Score, Usage
 from bdpl_async.result import Result
 from bdpl_async.run import Run
 from bdpl_async.scorer import Capabilities, Scorer
@@ -141,7 +142,7 @@ async def collect(run: Run) -> tuple[list[Event], BaseException | None]:
     try:
         async for event in run.events():
             events.append(event)  # noqa: PERF401  a comprehension would lose them at the error
-    except ProviderError as error:
+    except BdplError as error:
         return events, error
     return events, None
 
@@ -533,3 +534,90 @@ async def test_the_known_optimum_is_approached_with_a_larger_budget(build: Build
     utilities = [float(np.mean([*map(true_utility, prompts)])) for prompts in (small, large)]
     assert utilities[0] < utilities[1] - 0.5
     assert utilities[1] > 0.9 * OPTIMUM
+
+
+async def test_a_settled_search_under_a_budget_ends(build: Build) -> None:
+    """What costs nothing never uses a budget up: 50 free updates running end the search."""
+    task = build(words=["well", "idle"], prompt__length=1)
+    result, events = await play(task, Watched(batch=8), budget=Budget(prompts=50_000))
+    assert any("settled" in event.message for event in events if isinstance(event, Note))
+    assert result.dev is not None
+    assert result.test is not None
+
+
+async def test_a_budget_in_usd_alone_does_not_make_a_local_run_endless(build: Build) -> None:
+    """A limit that nothing uses up leaves the default number of updates in force."""
+    scorer = simulated()
+    result, _ = await play(build(), scorer, budget=Budget(usd=1.0), method="random")
+    assert (result.stop_reason, result.steps_done) == ("steps", 200)
+
+
+async def test_tokens_that_nobody_reports_count_at_their_bound(build: Build) -> None:
+    """A scorer without usage cannot spend a token budget for ever."""
+
+    class Unreported(Watched):
+        async def score(self, request: Request) -> Reply:
+            return replace(await super().score(request), usage=Usage())
+
+    result, _ = await play(build(), Unreported(), budget=Budget(tokens=60_000), method="random")
+    assert result.stop_reason == "budget"
+    assert result.usage.prompts < 60_000 / 40
+
+
+@dataclass
+class Clocked(Watched):
+    """A scorer that takes a hundredth of a second a text, by a clock of its own."""
+
+    now: float = 100.0
+
+    async def score(self, request: Request) -> Reply:
+        self.now += 0.01 * len(request.texts)
+        return await super().score(request)
+
+
+async def test_seconds_that_buy_no_update_are_too_few(build: Build) -> None:
+    """When the pace is known and the time is short, the run says so and names the pace."""
+    scorer = Clocked()
+    task = build(budget__seconds=0.5)
+    run = await Run.open(task, scorer, task.config, clock=lambda: scorer.now)
+    events, error = await collect(run)
+    assert isinstance(error, BudgetTooSmall)
+    assert "0.5 seconds is too small" in str(error)
+    assert "prompts a second" in str(error)
+    assert isinstance(events[-1], Finished)
+
+
+async def test_seconds_are_divided_once_the_pace_is_known(build: Build) -> None:
+    """Updates, dev and a part of a large test split all get their share of the time."""
+    scorer = Clocked(batch=8)
+    task = build(test=5000, budget__seconds=30.0)
+    run = await Run.open(task, scorer, task.config, clock=lambda: scorer.now)
+    events, error = await collect(run)
+    assert error is None
+    result = run.result()
+    check_whole(result, events, "budget")
+    assert result.steps_done > 10
+    assert result.test is not None
+    assert 100 < result.test.n < 5000
+    assert 24 < result.usage.seconds <= 30
+
+
+async def test_a_cached_run_still_hears_a_halt(build: Build) -> None:
+    """A run that asks nothing new any more ends when it is told to."""
+    task = build(words=["well", "idle"], prompt__length=1, optimizer__steps=10**6)
+    run = await Run.open(task, simulated(), task.config)
+    asyncio.get_running_loop().call_later(0.3, run.gate.halt)
+    events = [event async for event in run.events()]
+    assert isinstance(events[-1], Finished)
+    assert events[-1].result.stop_reason == "interrupted"
+
+
+async def test_a_fixed_prompt_needs_no_vocabulary_and_spends_all_on_scores(build: Build) -> None:
+    """`manual` searches nothing: no candidates are built, and test gets what is left."""
+    task = build(test=400, words=["a", "b"], prompt__manual="well")
+    result, _ = await play(task, simulated(), method="manual", budget=Budget(prompts=700))
+    assert result.steps_done == 0
+    assert result.test is not None
+    assert result.test.n >= 250
+    with pytest.raises(BudgetTooSmall, match=r"too small: scoring the learned"):
+        await play(task, simulated(), method="manual", budget=Budget(prompts=10))

@@ -248,3 +248,18 @@ def test_fuzz_rows(tmp_path: Path, cuts: list[tuple[int, int, str]]) -> None:
         assert str(tmp_path) in str(error)  # noqa: PT017  either way is right
     else:
         assert set(task.train.labels) == {0, 1}
+
+
+def test_a_corpus_gives_the_candidates(tmp_path: Path) -> None:
+    """With `prompt.corpus` the candidates are of that text and not of the training rows."""
+    (tmp_path / "corpus.txt").write_text("plain harbour\n\nquiet harbour lights\n")
+    task = Task.from_toml(write_task(tmp_path), overrides={"prompt.corpus": "corpus.txt"})
+    assert set(task.vocabulary()) <= {"plain", "harbour", "quiet", "lights", "quiet harbour lights"}
+    assert "harbour" in task.vocabulary()
+
+
+def test_a_missing_corpus_is_named(tmp_path: Path) -> None:
+    """A corpus that is not there is a DataError with its path."""
+    task = Task.from_toml(write_task(tmp_path), overrides={"prompt.corpus": "nowhere.txt"})
+    with pytest.raises(DataError, match=r"nowhere\.txt: cannot be read"):
+        task.vocabulary()

@@ -151,7 +151,7 @@ def test_a_file_gives_its_lines_in_order(tmp_path: Path) -> None:
         (b"one\ntwo\tthree\n", r"line 2 holds the control character '\\t'"),
         ("one\ntwo\u2028three".encode(), "line 2 holds the control character"),
         (b"one\n" + b"x" * 201, "line 2 is longer than 200"),
-        (b"one\ntw\xff", "line 2: not UTF-8 at byte 6"),
+        (b"one\ntw\xff", "line 2: not UTF-8 text \\(byte 6\\)"),
         (b"x" * 10_000_001, "larger than 10,000,000"),
         (b"\n".join(b"%d" % i for i in range(100_001)), "holds 100,001 different"),
     ],

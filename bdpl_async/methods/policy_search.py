@@ -10,7 +10,7 @@ from bdpl_async.records import Prompt
 
 __all__ = ["PolicySearch"]
 
-DRAWS_PER_FINALIST = 8
+DRAWS_PER_FINALIST = 8  # the likeliest of so many are a prompt near the top of the distribution
 
 
 class PolicySearch:

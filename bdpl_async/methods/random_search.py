@@ -13,7 +13,7 @@ from bdpl_async.records import Prompt
 
 __all__ = ["RandomSearch"]
 
-KEPT = 256
+KEPT = 256  # prompts remembered; finalists are at most so many
 
 
 class RandomSearch:

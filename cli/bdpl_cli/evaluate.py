@@ -30,12 +30,7 @@ def evaluate(
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
     options: Options = Options(),  # noqa: B008  frozen
 ) -> None:
-    """Score one prompt on one split.
-
-    Examples:
-
-        bdpl-async eval reviews --prompt "your opinion of this:" --split test
-    """
+    """Score one prompt on one split."""
     from bdpl_async.task import Task
 
     text = _prompt(prompt, run)

@@ -45,10 +45,27 @@ app = App(
     help_epilogue="Start with: bdpl-async run",
 )
 # Commands are imported when they are called; their one-line help stands here, so --help stays fast.
-app.command("bdpl_cli.run:run", help="Learn a prompt.")
-app.command("bdpl_cli.evaluate:evaluate", name="eval", help="Score one prompt.")
-app.command("bdpl_cli.vocab:vocab", help="Build the candidate vocabulary of a task.")
-app.command("bdpl_cli.tasks:tasks", help="List the built-in tasks.")
+app.command(
+    "bdpl_cli.run:run",
+    help="Learn a prompt; without TASK on the built-in example and model, offline.",
+    help_epilogue="Example: bdpl-async run task.toml --max-prompts 8000 --seed 1",
+)
+app.command(
+    "bdpl_cli.evaluate:evaluate",
+    name="eval",
+    help="Score one prompt on one split.",
+    help_epilogue='Example: bdpl-async eval reviews --prompt "a film review:" --split test',
+)
+app.command(
+    "bdpl_cli.vocab:vocab",
+    help="Build the candidates of a task, one a line, for stdout or --out FILE.",
+    help_epilogue="Example: bdpl-async vocab reviews --set prompt.vocabulary_size=100",
+)
+app.command(
+    "bdpl_cli.tasks:tasks",
+    help="List the built-in tasks.",
+    help_epilogue="Example: bdpl-async tasks --json",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

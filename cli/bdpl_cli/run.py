@@ -26,14 +26,7 @@ def run(
     *,
     options: Options = Options(),  # noqa: B008  frozen
 ) -> int:
-    """Learn a prompt; without TASK on the built-in example and model, offline.
-
-    Examples:
-
-        bdpl-async run
-
-        bdpl-async run task.toml --model roberta/roberta-large --max-prompts 8000 --seed 1
-    """
+    """Learn a prompt; without TASK on the built-in example and model, offline."""
     from bdpl_async.task import Task
 
     loaded = Task.from_toml(task, overrides=options.overrides())

@@ -13,12 +13,7 @@ __all__ = ["tasks"]
 def tasks(
     *, json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False
 ) -> None:
-    """List the built-in tasks.
-
-    Examples:
-
-        bdpl-async tasks --json
-    """
+    """List the built-in tasks."""
     from bdpl_async.config import builtin_tasks, load_config
 
     tables = {name: load_config(path).task for name, path in builtin_tasks().items()}

@@ -19,12 +19,7 @@ def vocab(
     *,
     options: Options = Options(),  # noqa: B008  frozen
 ) -> None:
-    """Build the candidates of a task, one a line; ``--out FILE`` or stdout.
-
-    Examples:
-
-        bdpl-async vocab reviews --set prompt.vocabulary_size=100 --out candidates.txt
-    """
+    """Build the candidates of a task, one a line; ``--out FILE`` or stdout."""
     from bdpl_async.errors import ConfigError
     from bdpl_async.task import Task
 

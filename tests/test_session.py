@@ -1,0 +1,112 @@
+"""A task before a model: probed with filled and empty prompts, measured or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bdpl_async.errors import ConfigError, ProviderRefused, RequestFailed
+from bdpl_async.records import Prompt, Reply, Request, Score
+from bdpl_async.scorer import Capabilities
+from bdpl_async.session import Session
+from bdpl_async.task import Task
+from tests.workbench import Length, write_task
+
+
+class Silent(Length):
+    """A scorer that answers only texts with an even number of characters."""
+
+    async def score(self, request: Request) -> Reply:
+        reply = await super().score(request)
+        lengths = [len(text.before) for text in request.texts]
+        failed = RequestFailed("too odd")
+        pairs = zip(reply.scores, lengths, strict=True)
+        return Reply([score if length % 2 == 0 else failed for score, length in pairs])
+
+
+class Mute(Length):
+    """A scorer that never answers."""
+
+    async def score(self, request: Request) -> Reply:
+        return Reply([RequestFailed("window too short") for _ in request.texts])
+
+
+class Probed(Length):
+    """A scorer that remembers what it was probed with."""
+
+    seen: Request | None = None
+
+    async def probe(self, request: Request) -> Capabilities:
+        self.seen = request
+        return Capabilities(batch=7)
+
+
+async def test_the_probe_sees_a_filled_and_an_empty_prompt(tmp_path: Path) -> None:
+    """Label words must be readable with and without a prompt, so both are shown."""
+    task, scorer = Task.from_toml(write_task(tmp_path)), Probed()
+    session = await Session.open(task, scorer, task.config)
+    assert scorer.seen is not None
+    filled, empty = scorer.seen.texts
+    assert filled.before.startswith("prompt prompt ")
+    assert not empty.before.startswith("prompt")
+    assert session.gate.capabilities.batch == 7
+
+
+async def test_no_answer_at_all_is_a_refusal_and_no_score_of_zero(tmp_path: Path) -> None:
+    """When every text fails the reason is told instead of a number."""
+    task = Task.from_toml(write_task(tmp_path))
+    session = await Session.open(task, Mute(), task.config)
+    with pytest.raises(ProviderRefused, match="window too short"):
+        await session.evaluate(Prompt(), task.dev)
+
+
+async def test_unanswered_texts_are_counted_and_wrong(tmp_path: Path) -> None:
+    """A text without an answer is a row of NaN, counts as wrong, and is told."""
+    task = Task.from_toml(write_task(tmp_path))
+    texts = [task.text(Prompt(), example) for example in task.dev.examples]
+    odd = sum(len(text.before) % 2 for text in texts)
+    session = await Session.open(task, Silent(), task.config)
+    if odd in (0, len(texts)):
+        pytest.fail("the rows of the workbench should be of odd and even length")
+    found = await session.evaluate(Prompt(), task.dev)
+    assert (found.unanswered, found.n) == (odd, len(texts))
+    assert found.score <= 1 - odd / len(texts)
+
+
+async def test_usd_without_a_price_is_refused_unless_the_model_is_local(tmp_path: Path) -> None:
+    """A budget in USD needs a price; a model on this machine costs nothing."""
+    task = Task.from_toml(write_task(tmp_path), overrides={"budget.usd": 1.0})
+    scorer = Length()
+    with pytest.raises(ConfigError, match=r"budget\.usd: no price is known"):
+        await Session.open(task, scorer, task.config)
+    assert scorer.requests == 0
+
+    class Local(Length):
+        capabilities = Capabilities(local=True)
+
+    await Session.open(task, Local(), task.config)
+
+
+async def test_what_is_not_built_is_refused_in_python_too(tmp_path: Path) -> None:
+    """A setting without an effect is an error, also where no command line checks it."""
+    task = Task.from_toml(write_task(tmp_path), overrides={"optimizer.calibration": "contextual"})
+    with pytest.raises(ConfigError, match=r"optimizer\.calibration: not built yet"):
+        await Session.open(task, Length(), task.config)
+
+
+async def test_log_probabilities_stand_by_prompt_and_example(tmp_path: Path) -> None:
+    """The array is (prompts, examples, labels), each cell that of its own text."""
+
+    class Echo(Length):
+        async def score(self, request: Request) -> Reply:
+            return Reply([Score((-float(len(t.before)), -1000.0)) for t in request.texts])
+
+    task = Task.from_toml(write_task(tmp_path))
+    session = await Session.open(task, Echo(), task.config)
+    prompts = [Prompt(), Prompt.of("one two"), Prompt.of("three")]
+    array = await session.logprobs(prompts, task.dev.examples)
+    assert array.shape == (3, len(task.dev), 2)
+    for i, prompt in enumerate(prompts):
+        for j, example in enumerate(task.dev.examples):
+            assert array[i, j, 0] == -len(task.text(prompt, example).before)
