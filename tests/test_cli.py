@@ -317,12 +317,23 @@ def test_any_terminal(task: Path) -> None:
 
 SLOW = """
 import asyncio
+import sys
 from bdpl_async.records import Reply, Score
 
 class Slow:
     def __init__(self, connection):
         self.name = f"slow/{connection.model}"
-        self.seconds = float(connection.model)
+        self.opening = connection.model == "opening"
+        self.seconds = 0.0 if self.opening else float(connection.model)
+
+    async def __aenter__(self):
+        if self.opening:
+            print("opening", file=sys.stderr, flush=True)
+            await asyncio.sleep(60)
+        return self
+
+    async def __aexit__(self, *_):
+        pass
 
     async def score(self, request):
         await asyncio.sleep(self.seconds)
@@ -394,6 +405,28 @@ def test_interrupted_twice(slow: Path) -> None:
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+@pytest.mark.usefixtures("task")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("words", ["run task.toml --out run", "eval task.toml --prompt x"])
+def test_interrupted_while_the_model_loads(slow: Path, number: signal.Signals, words: str) -> None:
+    """Before there is anything to save a signal ends the command with 130 and no traceback."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bdpl_cli", *words.split(), "--model", "slow/opening"],
+        env=environment(slow),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "opening\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "stopping" in err
+    assert "Traceback" not in err
+    assert not Path("run").exists()
 
 
 @pytest.mark.usefixtures("task")
