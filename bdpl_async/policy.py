@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Snapshot = dict[str, Floats]
 
-WANDER = 0.25  # of the way to a decision, by noise alone; 0.15 to 0.5 learn alike at 200 updates
+WANDER = 0.25  # of the way to a decision, by noise alone; see benchmarks/README.md
 BOLDEST = 0.05  # nats; more in one step would trust twenty samples too far
 
 LARGEST_LOSS = 1e100  # nats; beyond it, squares of gradients overflow
