@@ -1,4 +1,4 @@
-"""Run a command in a terminal of 128 columns and keep what it shows as an SVG picture.
+"""Run a command in a terminal of 100 columns and keep what it shows as an SVG picture.
 
 python benchmarks/record.py examples/run.svg bdpl-async run --seed 0
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-WIDTH = 128
+WIDTH = 100
 
 
 def main(picture: Path, command: list[str]) -> None:

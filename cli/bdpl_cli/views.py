@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import get_terminal_size
 
 import orjson
 
@@ -15,6 +16,7 @@ from bdpl_cli.plaintext import clean
 __all__ = ["make_view"]
 
 SECONDS_BETWEEN_LINES = 2.0
+WIDTH = 100  # of a step's line where there is no terminal; results are never cut
 
 
 def make_view(ui: str, out: Path) -> Callable[[Event], None]:
@@ -74,10 +76,13 @@ class Plain:
 
     def _step(self, event: Step) -> str:
         of = f"/{self._steps}" if self._steps else ""
-        return (
-            f"{event.t:6.1f} s  step {event.step}{of}  loss {event.loss:.3f}"
-            f"  entropy {event.entropy:.2f}  {event.usage.prompts} prompts  {clean(event.prompt)}"
+        spent = event.usage.prompts
+        line = (
+            f"{event.t:6.1f} s  step {event.step:>3}{of}  loss {event.loss:.3f}"
+            f"  entropy {event.entropy:.2f}  {spent:>6} prompts  {clean(event.prompt)}"
         )
+        width = get_terminal_size(fallback=(WIDTH, 24)).columns
+        return line if len(line) <= width else line[: width - 3] + "..."
 
     def _finish(self, event: Finished) -> None:
         result, usage = event.result, event.result.usage
