@@ -13,7 +13,7 @@ from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.selection import evaluations, halving
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["FEWEST_DEV", "Plan", "Sizes", "make_plan", "total"]
 
 DEV_SHARE = 0.25  # of the grant, at most, for choosing on dev and the empty prompt's dev score
 TEST_SHARE = 1 / 3  # of the grant, at most, for the test scores of the learned and the empty prompt

@@ -23,7 +23,7 @@ from bdpl_async.events import Evaluated, Event, Finished, Note, Probed, Started,
 from bdpl_async.finals import choose, final
 from bdpl_async.gate import Stopped
 from bdpl_async.methods import Method, make_method, searches
-from bdpl_async.plan import Plan, Sizes, make_plan, total
+from bdpl_async.plan import FEWEST_DEV, Plan, Sizes, make_plan, total
 from bdpl_async.records import Prompt
 from bdpl_async.result import Baseline, Result
 from bdpl_async.sampling import minibatch
@@ -180,24 +180,29 @@ class Run:
             yield Evaluated(self.gate.elapsed, "test", "empty", empty.text, test)
 
     async def _first_score(self, empty: Prompt) -> Evaluation:
-        """The empty prompt on dev. It shows the model's pace, by which seconds are planned anew."""
-        seconds, gate = self.gate.ledger.budget.seconds, self.gate
+        """The empty prompt on dev; before that, a few examples if the model's pace matters."""
+        seconds = self.gate.ledger.budget.seconds
         try:
-            dev = await self.session.evaluate(empty, self.task.dev, self._plan.dev)
             if seconds is not None:
-                affordable = int((seconds - gate.elapsed) * gate.pace())
-                prompts = min(affordable, gate.ledger.budget.prompts or affordable)
-                budget = replace(gate.ledger.budget, prompts=max(1, prompts))
-                self._plan = make_plan(_sizes(self.task, self.config), budget, gate.cost)
-                self._method = self._fresh_method()
+                await self._plan_by_pace(empty, seconds)
+            return await self.session.evaluate(empty, self.task.dev, self._plan.dev)
         except (BudgetExhausted, BudgetTooSmall) as error:
             if seconds is None:
                 raise
             raise BudgetTooSmall(
                 f"the budget of {seconds:g} seconds is too small for one update and its evaluation"
-                f" by {self.session.model}, which answers {gate.pace():.3g} prompts a second"
+                f" by {self.session.model}, which answers {self.gate.pace():.3g} prompts a second"
             ) from error
-        return dev
+
+    async def _plan_by_pace(self, prompt: Prompt, seconds: float) -> None:
+        """Plan anew, with seconds as so many prompts at the pace of a few examples."""
+        gate = self.gate
+        await self.session.logprobs([prompt], self.task.dev.examples[:FEWEST_DEV])
+        affordable = int((seconds - gate.elapsed) * gate.pace())
+        prompts = max(1, min(affordable, gate.ledger.budget.prompts or affordable))
+        budget = replace(gate.ledger.budget, prompts=prompts)
+        self._plan = make_plan(_sizes(self.task, self.config), budget, gate.cost)
+        self._method = self._fresh_method()
 
     async def _learn(self) -> AsyncIterator[Event]:
         """Updates until the steps or the budget are used up."""
