@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bdpl_async.evaluation import Evaluation, Gain
-from bdpl_async.events import Event, Finished, Note
-from bdpl_async.result import Baseline
+from bdpl_async.events import Event, Finished, Note, Step
+from bdpl_async.result import Baseline, Totals
 from bdpl_cli.plaintext import clean
 from bdpl_cli.stdout import until_closed
 from bdpl_cli.views import make_view, percent
@@ -118,3 +118,46 @@ def test_reader_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert closed == ["closed"]
     with pytest.raises(OSError, match="full"):
         failing(OSError("full"))("line")
+
+
+def test_a_gain_that_may_be_none_is_called_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """An interval that holds zero is told in words; one that does not is left to speak."""
+    some = Evaluation("accuracy", 0.5, (0.0, 1.0), 8)
+    for gain, doubtful in (
+        (Gain(0.25, (-0.25, 0.6), 0.5), True),
+        (Gain(0.2, (0.1, 0.3), 0.001), False),
+        (Gain(-0.2, (-0.3, -0.1), 0.001), False),
+    ):
+        result = replace(RESULT, test=some, baseline=Baseline(test=some), gain=gain)
+        said = printed("plain", [Finished(5.0, result)], capsys)
+        assert ("too few examples to tell it from none" in said) == doubtful
+
+
+def test_without_a_test_split_the_dev_score_is_not_praised(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The examples that chose a prompt flatter it, and the reader is told."""
+    dev = Evaluation("accuracy", 0.5, (0.0, 1.0), 8)
+    result = replace(RESULT, dev=dev, test=None, gain=None, steps_done=3)
+    assert "flatters" in printed("plain", [Finished(5.0, result)], capsys)
+
+
+def test_a_run_without_updates_or_scores_learned_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The argmax of a policy that never moved is not passed off as a learned prompt."""
+    result = replace(RESULT, dev=None, test=None, gain=None, steps_done=0, losses=())
+    said = printed("plain", [Finished(5.0, result)], capsys)
+    assert "nothing was learned" in said
+    assert "learned prompt" not in said
+
+
+def test_a_step_stays_on_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long prompt is cut to the width of the terminal."""
+    monkeypatch.setenv("COLUMNS", "60")
+    step = Step(9.0, 1, 0.5, 1.0, 0.01, "word " * 50, Totals())
+    line = printed("plain", [step], capsys).rstrip("\n")
+    assert len(line) == 60
+    assert line.endswith("...")

@@ -105,8 +105,9 @@ async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation
         cost = session.gate.cost(len(examples))
         if not session.gate.affords(cost):
             limit = session.gate.ledger.shortage(cost) or "seconds"
+            granted = getattr(session.gate.ledger.budget, limit)
             raise BudgetTooSmall(
-                f"the budget of {limit} is too small: scoring {len(examples)} {split}"
+                f"the budget of {granted} {limit} is too small: scoring {len(examples)} {split}"
                 f" examples takes {cost.prompts} prompts in {cost.requests} requests"
             )
         return session, await session.evaluate(Prompt.of(text), examples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from time import strftime
@@ -56,7 +57,7 @@ async def _learn(task: Task) -> Result:
 def _run_dir(config: Config) -> Path:
     """``--out``, or a new folder below ``runs`` named after the run and the time."""
     if config.run.out is not None:
-        return Path(config.run.out)
+        return Path(os.path.normpath(config.run.out))
     name = re.sub(r"[^\w-]+", "-", config.task.name)[:60]  # a name may hold slashes
     stem = f"{name}-{config.optimizer.method}-{config.run.seed}"
     path = Path("runs") / f"{stem}-{strftime('%Y%m%d-%H%M%S')}"

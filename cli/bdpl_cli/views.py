@@ -90,13 +90,19 @@ class Plain:
             f"done ({result.stop_reason}): {result.steps_done} updates, {usage.prompts} prompts in"
             f" {usage.requests} requests, {usage.seconds:.1f} s"
         )
-        self._print(f"learned prompt: {clean(result.prompt) or '(empty)'}")
+        if result.dev is not None or result.steps_done:
+            self._print(f"learned prompt: {clean(result.prompt) or '(empty)'}")
+        else:
+            self._print("nothing was learned")
         if gain := result.gain:
             low, high = (100 * bound for bound in gain.ci95)
             self._print(
                 f"gain over the empty prompt on test: {100 * gain.score:+.1f} points"
                 f" (95 %: {low:+.1f} to {high:+.1f}, paired)"
+                + ("" if low > 0 or high < 0 else "; too few examples to tell it from none")
             )
+        elif result.dev is not None and result.steps_done:
+            self._print("no test split: dev chose this prompt, so its dev score flatters it")
         self._print(f"saved in {clean(str(self._out))}")
 
     def _print(self, line: str) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bdpl_cli.options import Options
+from bdpl_cli.plaintext import clean
 
 __all__ = ["vocab"]
 
@@ -24,11 +25,13 @@ def vocab(
     from bdpl_async.task import Task
 
     loaded = Task.from_toml(task, overrides=options.overrides())
-    lines = "".join(f"{candidate}\n" for candidate in loaded.vocabulary())
+    candidates = loaded.vocabulary()
+    lines = "".join(f"{candidate}\n" for candidate in candidates)
     if options.out is None:
         sys.stdout.write(lines)
         return
     try:
         Path(options.out).write_text(lines, encoding="utf-8")
+        print(f"{len(candidates)} candidates written to {clean(options.out)}", file=sys.stderr)
     except OSError as error:
         raise ConfigError(f"--out {options.out}: cannot be written: {error.strerror}") from None
