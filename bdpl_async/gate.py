@@ -90,7 +90,7 @@ class Gate:
         )
 
     def pace(self) -> float:
-        """Prompts answered a second so far, less a fifth for what may go slower."""
+        """Prompts answered a second so far, less a sixth for what may go slower."""
         return self.ledger.spent.prompts / max(self.elapsed, 1e-9) / 1.2
 
     def affords(self, amount: Amount) -> bool:
@@ -112,9 +112,8 @@ class Gate:
         return 1.1 * (spent.tokens / spent.prompts if spent.prompts else self._expected)
 
     async def expect(self, sample: Sequence[Text]) -> None:
-        """Price texts by a sample until there are answers, where tokens are limited."""
-        if self.ledger.budget.tokens is not None:
-            self._expected = sum(await self._count_tokens(sample)) / len(sample)
+        """Price the tokens of texts by a sample until there are answers."""
+        self._expected = sum(await self._count_tokens(sample)) / len(sample)
 
     async def score(self, texts: Sequence[Text]) -> list[Outcome]:
         """One outcome per text, in order; a text that stands twice is sent once.

@@ -60,6 +60,7 @@ class Run:
         self.config = session.config
         self.gate = session.gate
         self._vocabulary = vocabulary
+        self._labels = session.task.train.labels.tolist()
         self._plan = plan
         self._method = self._fresh_method()
         self._losses: list[float] = []
@@ -235,7 +236,7 @@ class Run:
         if not prompts:
             return None
         train = self.task.train
-        rows = minibatch(list(train.labels), batch, number, seed)
+        rows = minibatch(self._labels, batch, number, seed)
         losses = await self.session.losses(prompts, [train.examples[i] for i in rows])
         means = paired_means(losses)
         kl, loss = 0.0, float("nan")

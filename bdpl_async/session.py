@@ -19,7 +19,7 @@ from bdpl_async.errors import ConfigError, ProviderRefused
 from bdpl_async.evaluation import Evaluation, evaluate, logprob_array
 from bdpl_async.gate import Gate
 from bdpl_async.losses import LOSSES
-from bdpl_async.records import Example, Prompt, Request, Text
+from bdpl_async.records import Example, Prompt, Request
 from bdpl_async.scorer import Probing, Scorer, capabilities_of
 from bdpl_async.task import Split, Task
 from bdpl_async.unbuilt import refuse_unbuilt
@@ -47,7 +47,7 @@ class Session:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> Session:
-        """Probe the model with the task's longest text, before anything is spent.
+        """Probe the model with the task's longest row, before anything is spent.
 
         Raises:
             ConfigError: a budget in USD, and no price.
@@ -55,15 +55,17 @@ class Session:
             ProviderRefused: the model cannot be used at all.
         """
         refuse_unbuilt(config)
-        capabilities, sample = capabilities_of(scorer), _sample(task)
+        capabilities = capabilities_of(scorer)
+        filled = Prompt(("prompt",) * config.prompt.length)  # some prompt of the task's length
         if config.budget.usd is not None and not capabilities.local:
             raise ConfigError(
                 f"budget.usd: no price is known for {scorer.name}",
                 hint="limit requests, prompts or tokens instead",
             )
         if isinstance(scorer, Probing):
-            filled, empty = (max(texts, key=_length) for texts in (sample, _texts(task, Prompt())))
-            capabilities = await scorer.probe(Request((filled, empty), task.words))
+            longest = max(task.train.examples, key=lambda row: sum(map(len, row.columns.values())))
+            texts = tuple(task.text(prompt, longest) for prompt in (filled, Prompt()))
+            capabilities = await scorer.probe(Request(texts, task.words))
         if config.model.batch_prompts is not None:
             capabilities = replace(capabilities, batch=config.model.batch_prompts)
         gate = Gate(
@@ -75,7 +77,8 @@ class Session:
             timeout=config.model.timeout,
             clock=clock,
         )
-        await gate.expect(sample)
+        if config.budget.tokens is not None:
+            await gate.expect([task.text(filled, example) for example in task.train.examples])
         return cls(task, config, gate, scorer.name)
 
     async def logprobs(self, prompts: Sequence[Prompt], examples: Sequence[Example]) -> Floats:
@@ -120,16 +123,3 @@ class Session:
                 f" {self.gate.trouble}"
             )
         return found
-
-
-def _sample(task: Task) -> list[Text]:
-    """The training texts behind some prompt of the task's length, to look at and to price."""
-    return _texts(task, Prompt(("prompt",) * task.config.prompt.length))
-
-
-def _texts(task: Task, prompt: Prompt) -> list[Text]:
-    return [task.text(prompt, example) for example in task.train.examples]
-
-
-def _length(text: Text) -> int:
-    return len(text.before) + len(text.after)

@@ -127,22 +127,22 @@ class Task:
         return self.template.render(prompt.text, example.columns)
 
     def vocabulary(self) -> tuple[str, ...]:
-        """The candidates: PMI n-grams of the training text, or the file that the task names.
+        """The candidates: PMI n-grams of the training text or a corpus, or a file that has them.
 
         Raises:
             ConfigError: the file cannot be used.
-            DataError: the training text has fewer than two candidates.
+            DataError: the text cannot be read, or has fewer than two candidates.
         """
         table = self.config.prompt
         if table.vocabulary != "pmi":
             return read_vocabulary(Path(table.vocabulary))
+        if table.corpus is not None:
+            return pmi_vocabulary(read_lines(Path(table.corpus)), table.vocabulary_size)
         texts = [
             example.columns[column]
             for example in self.train.examples
             for column in self.template.columns
         ]
-        if table.corpus is not None:
-            texts = read_lines(Path(table.corpus))
         return pmi_vocabulary(texts, table.vocabulary_size)
 
 

@@ -161,17 +161,10 @@ def load(
         UsageError: torch or transformers is missing, or `dtype` is unknown.
         ProviderRefused: there is no usable masked language model.
     """
-    # OpenMP's threads spin while they wait, and where another program needs a core they spin the
-    # model to a standstill: 75 instead of 218 texts a second on two cores shared with one.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        import torch
-        from transformers import AutoModelForMaskedLM, AutoTokenizer
-    except ImportError as error:
-        raise UsageError(
-            f"{name} needs torch and transformers, which cannot be imported: {error}",
-            hint="pip install 'bdpl-async[local]'",
-        ) from error
+    _need_libraries(name)
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
     place = device or _fastest()
     # Safetensors only, and no code from the repository: a model file must not run anything.
     options = {"trust_remote_code": False, "local_files_only": Path(source).is_dir()}
@@ -196,6 +189,25 @@ def load(
         raise ProviderRefused(
             f"{name}: cannot be loaded as a masked language model: {reason}", hint=HINT
         ) from error
+
+
+def _need_libraries(name: str) -> None:
+    """Import torch and transformers for the first time, or say how to install them.
+
+    OpenMP's threads spin while they wait, and where another program needs a core they spin the
+    model to a standstill: 75 instead of 218 texts a second on two cores shared with one. Waiting
+    quietly must be asked for before torch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise UsageError(
+            f"{name} needs torch and transformers, which cannot be imported: {error}",
+            hint="pip install 'bdpl-async[local]'",
+        ) from error
+    del torch, transformers
 
 
 def _checked(

@@ -33,8 +33,8 @@ ADVERSE = (
 )
 SENTIMENT = {**dict.fromkeys(FAVOURABLE.split(), 1.0), **dict.fromkeys(ADVERSE.split(), -1.0)}
 WORD = re.compile(r"\w+")
-STRENGTH = 3.0  # log-odds of a text with all its evidence, listened to in full
-PREJUDICE = 0.7  # log-odds for the last label of a model that does not listen
+STRENGTH = 3.0  # half the log-odds of a text with all its evidence, listened to in full
+PREJUDICE = 0.7  # half the log-odds for the last label, of a model that does not listen
 
 
 class Simulated:
