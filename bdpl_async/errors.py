@@ -10,13 +10,22 @@
     └── ProviderError           the model's side
         ├── ProviderRefused     for good: key, quota, unknown model, no usable read-out
         ├── RequestFailed       this request, however often it is sent; others may pass
+        │   └── UnusableAnswer  answered, and billed, but without usable probabilities
         └── ProviderUnavailable for now: waits and retries may help
+            ├── ServerFault     it broke on this request (500): perhaps by what stands in it
+            └── RateLimited     too much at once (429)
 
 Each class knows whether another try can help (`retryable`), the wait that the other side asked
-for (`retry_after`, seconds) and what the reader can do (`hint`).
+for (`retry_after`, seconds) and what the reader can do (`hint`). A `ProviderError` also knows
+what became of the request (`fate`), which is how the ledger counts it.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from bdpl_async.records import Quota
 
 __all__ = [
     "BdplError",
@@ -28,9 +37,16 @@ __all__ = [
     "ProviderError",
     "ProviderRefused",
     "ProviderUnavailable",
+    "RateLimited",
     "RequestFailed",
+    "ServerFault",
+    "UnusableAnswer",
     "UsageError",
 ]
+
+Fate = Literal["unsent", "refused", "unknown"]
+"""Of a request that failed: it never left; it was answered with an error and is not billed; or
+nobody knows, and it may have been answered and billed."""
 
 
 class BdplError(Exception):
@@ -81,7 +97,28 @@ class BudgetExhausted(BdplError):
 
 
 class ProviderError(BdplError):
-    """Raised when the model's side does not give a usable answer."""
+    """Raised when the model's side does not give a usable answer.
+
+    Args:
+        message: what happened, to which request; never a key.
+        hint: what to do next.
+        retry_after: seconds that the other side asked us to wait.
+        fate: what became of the request; `unknown` counts as answered and billed.
+        quotas: what the other side said is left of its limits.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
+        fate: Fate = "unknown",
+        quotas: tuple[Quota, ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after)
+        self.fate: Fate = fate
+        self.quotas = quotas
 
 
 class ProviderRefused(ProviderError):
@@ -92,7 +129,37 @@ class RequestFailed(ProviderError):
     """Raised when one request fails however often it is sent; its neighbours may pass."""
 
 
+class UnusableAnswer(RequestFailed):
+    """Stands in a `Reply` for a text that was answered, and so billed, without usable numbers.
+
+    Args:
+        message: what is wrong with the answer.
+        hint: what to do next.
+        retryable: whether asking again may bring a better one; a model that said something else
+            than a label word would say it again.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, retryable: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.retryable = retryable
+
+
 class ProviderUnavailable(ProviderError):
     """Raised when the provider cannot answer now; another try may succeed."""
 
     retryable = True
+
+
+class ServerFault(ProviderUnavailable):
+    """Raised when the server broke on a request (500); perhaps it always will on this one."""
+
+
+class RateLimited(ProviderUnavailable):
+    """Raised when the provider asks for less (429).
+
+    Attributes:
+        kind: `rate`, too many in its window; `slow_down`, cut the rate; `parallel`, too many at
+            the same time.
+    """
+
+    kind: Literal["rate", "slow_down", "parallel"] = "rate"

@@ -9,10 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from bdpl_async.errors import ProviderError
 
-__all__ = ["Example", "Prompt", "Reply", "Request", "Score", "Text", "Usage"]
+__all__ = [
+    "Billed",
+    "Example",
+    "Price",
+    "Prompt",
+    "Quota",
+    "Reply",
+    "Request",
+    "Score",
+    "Text",
+    "Usage",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,11 @@ class Text:
     after: str = ""
     cuttable: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def causal(self) -> str:
+        """What a causal or chat model is sent: the text up to the mask, without trailing space."""
+        return self.before.rstrip(" ")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -74,6 +91,49 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens."""
+
+    prompt: float
+    completion: float
+
+    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What so many tokens cost."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a provider's newest answer says of one of its limits.
+
+    Attributes:
+        unit: what is limited.
+        limit: how many in the provider's window, if it says so.
+        remaining: how many are left now.
+        reset: seconds until the limit is whole again, from the moment of the answer.
+    """
+
+    unit: Literal["requests", "tokens"]
+    limit: float | None = None
+    remaining: float | None = None
+    reset: float | None = None
+
+
+class Billed(Protocol):
+    """An answer that says what it consumed."""
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as reported; zeros where the other side reports none."""
+        ...
+
+    @property
+    def quotas(self) -> tuple[Quota, ...]:
+        """What is left of the provider's limits; empty where it says nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +159,4 @@ class Reply:
 
     scores: Sequence[Score | ProviderError]
     usage: Usage = field(default_factory=Usage)
+    quotas: tuple[Quota, ...] = ()

@@ -13,13 +13,15 @@ A scorer of one's own is a dozen lines:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
-from bdpl_async.records import Reply, Request, Text
+from bdpl_async.records import Billed, Price, Reply, Request, Text
 
-__all__ = ["Capabilities", "Counting", "Probing", "Scorer", "capabilities_of"]
+__all__ = ["Capabilities", "Counting", "Keyed", "Line", "Probing", "Scorer", "capabilities_of"]
+
+Answer = TypeVar("Answer", bound=Billed)
 
 
 class Scorer(Protocol):
@@ -31,7 +33,12 @@ class Scorer(Protocol):
         ...
 
     async def score(self, request: Request) -> Reply:
-        """Weigh the label words at the mask of each text; raise `ProviderError` if all fail."""
+        """Weigh the label words at the mask of each text, by one request to the model.
+
+        Raises:
+            ProviderError: no text of the request got an answer. Whether it is sent again is the
+                caller's business: a scorer never retries.
+        """
         ...
 
 
@@ -45,20 +52,52 @@ class Capabilities:
             `length` sorts by length (a local model pads each batch to its longest text).
         concurrency: requests that it can have in flight; None leaves it to the user.
         local: runs on this machine, so that an answer costs nothing but time.
+        causal: reads only what stands before the mask.
+        readout: how label probabilities are read, by its name in the configuration.
+        completion: tokens that the model writes for one text, at most.
+        probes: requests that `probe` sends, at most, retries aside.
+        price: USD per million tokens, if it is known.
+        notes: what a person should know: each fall-back, each warning, a sentence each.
     """
 
     batch: int = 1
     order: Literal["prompt", "length"] = "prompt"
     concurrency: int | None = None
     local: bool = False
+    causal: bool = False
+    readout: str | None = None
+    completion: int = 0
+    probes: int = 0
+    price: Price | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Line(Protocol):
+    """A counted way to the model, which the gate lends to a probe."""
+
+    async def __call__(
+        self, exchange: Callable[[], Awaitable[Answer]], texts: Sequence[str]
+    ) -> Answer:
+        """``await exchange()``, one request, reserved for, retried where that helps, and counted.
+
+        Args:
+            exchange: sends the request anew whenever it is called.
+            texts: what stands in it for the model to answer; none for a request that the model
+                itself does not see, such as one to a tokenizer.
+        """
+        ...
 
 
 @runtime_checkable
 class Probing(Protocol):
     """A scorer that can check a task before money is spent."""
 
-    async def probe(self, request: Request) -> Capabilities:
-        """Resolve the label words, look at a sample text, say how to ask.
+    async def probe(self, request: Request, line: Line) -> Capabilities:
+        """Resolve the label words, try sample texts, say how to ask.
+
+        Args:
+            request: sample texts with the task's label words.
+            line: the only way to send anything, so that probing is counted like all else.
 
         Raises:
             LabelError: a label word cannot be read off this model, or two share a token.
@@ -72,7 +111,20 @@ class Counting(Protocol):
     """A scorer that knows its tokenizer, so that a token budget is held tight."""
 
     async def count(self, texts: Sequence[Text]) -> list[int]:
-        """The most tokens that each text can be billed for, sending nothing."""
+        """The most prompt tokens that each text can be billed for, sending nothing."""
+        ...
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """A scorer whose answers may be kept for later runs."""
+
+    def key(self, text: Text, labels: tuple[str, ...]) -> bytes:
+        """What the answer depends on, spelled out: the same bytes, the same answer.
+
+        Canonical JSON of dialect, endpoint, model and revision, the body as if this text were
+        sent alone, and the label words. It holds no key of an account.
+        """
         ...
 
 

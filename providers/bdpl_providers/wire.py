@@ -1,0 +1,85 @@
+"""What travels to a server and back, and the two halves of asking: a transport and a read-out.
+
+    texts --Readout.body--> JSON --Transport.post--> Answer --Readout.scores--> Score, ...
+
+A transport knows HTTP and no labels; a read-out knows labels and no HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bdpl_async.errors import UnusableAnswer
+from bdpl_async.records import Quota, Score, Usage
+
+__all__ = ["Answer", "Document", "Readout", "Transport"]
+
+Document = Mapping[str, object]
+"""A JSON object as parsed; whoever reads it trusts nothing in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx reply: its JSON object, the usage that it reports, what is left of the limits."""
+
+    document: Document
+    usage: Usage = Usage()
+    quotas: tuple[Quota, ...] = ()
+
+
+class Transport(Protocol):
+    """Sends one request and gives back one answer; never retries, never follows a redirect."""
+
+    async def post(self, path: str, body: Document, *, root: bool = False) -> Answer:
+        """POST `body` as JSON.
+
+        Args:
+            path: below the base URL, as in ``/completions``.
+            body: a JSON object.
+            root: `path` counts from the server's root, beside ``/v1``, as ``/tokenize`` does.
+
+        Raises:
+            ProviderError: with its fate; the server's own words are in the message.
+        """
+        ...
+
+    async def get(self, path: str) -> Answer:
+        """GET a JSON object, as from ``/models``."""
+        ...
+
+
+class Readout(Protocol):
+    """One way to read the label words' probabilities off a server, bound to model and labels.
+
+    Pure: it writes bodies and reads documents.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in the configuration: token-ids, logprobs, chat, decisions or text."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Where to post, below the base URL."""
+        ...
+
+    @property
+    def lists(self) -> bool:
+        """Whether one body holds several texts."""
+        ...
+
+    @property
+    def completion(self) -> int:
+        """Tokens that the model writes for one text, at most."""
+        ...
+
+    def body(self, texts: Sequence[str]) -> dict[str, object]:
+        """The JSON object that asks for these texts; exactly one text unless `lists`."""
+        ...
+
+    def scores(self, document: Document, count: int) -> list[Score | UnusableAnswer]:
+        """One outcome per text, in the order of the body, whatever the document holds."""
+        ...
