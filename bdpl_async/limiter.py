@@ -1,0 +1,277 @@
+"""Leave to send: in order, within the provider's limits, as many at a time as go well.
+
+    acquire --sent--> answered   what it took, what is left of the limits
+       |              failed     refused (429): fewer, later; any other error: just back
+       +--not sent--> abandoned  as if it had never been
+
+A request waits for a slot in flight, for the windows that the user gave (requests and tokens a
+minute) or that refusals taught, for what the newest answer says is left, and for the pause that a
+refusal asked for. It knows no request, only its tokens; no HTTP; time only by `clock` and `sleep`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from bdpl_async.allowance import Allowance
+from bdpl_async.backoff import LONGEST_WAIT, SPREAD, asked, wait
+from bdpl_async.concurrency import Concurrency, Outcome
+from bdpl_async.errors import ProviderError, RateLimited
+from bdpl_async.pace import Pace
+from bdpl_async.records import Quota
+from bdpl_async.window import Ticket, Window
+
+__all__ = ["Limiter", "Ticket"]
+
+PERIOD = 61.0  # seconds: a minute, and one for what is longer on its way than others
+SHORTEST = 1.0  # seconds to wait after a refusal that does not say how long: nobody counts in less
+FOREVER = float("inf")
+
+
+class Limiter:
+    """One provider's limits.
+
+    Args:
+        rpm: requests a minute; None is no limit, or one to be learned.
+        tpm: tokens a minute.
+        concurrency: in flight at most.
+        clock: monotonic seconds.
+        sleep: as `asyncio.sleep`, on the same clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        concurrency: int = 64,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
+        self._slots = Concurrency(concurrency, clock=clock)
+        self._given = [] if rpm is None else [Window("requests", rpm, PERIOD)]
+        if tpm is not None:
+            self._given.append(Window("tokens", tpm, PERIOD))
+        self._windows = self._given
+        self._pace = Pace()
+        self._allowance = Allowance()
+        self._paused = 0.0  # until then nothing is sent
+        self._strikes = 0  # cuts since something was let through
+        self._scout: Ticket | None = None  # after two, one goes ahead alone
+        self._backoff = SHORTEST
+        self._count = 0
+        self._tokens = 0  # in flight
+        self._queue: OrderedDict[asyncio.Future[Ticket], int] = OrderedDict()
+        self._alarm: asyncio.Task[None] | None = None
+        self._rings = FOREVER
+
+    @property
+    def in_flight(self) -> int:
+        """Tickets that are open."""
+        return self._slots.in_flight
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{self.in_flight} of {self._slots.limit} in flight",
+            f"{len(self._queue)} waiting",
+        ]
+        parts += [repr(window) for window in self._windows]
+        if self._allowance:
+            parts.append(repr(self._allowance))
+        if (pause := self._paused - self._clock()) > 0:
+            parts.append(f"paused for {pause:.1f} s")
+        return f"<Limiter {', '.join(parts)}>"
+
+    async def acquire(self, tokens: int) -> Ticket:
+        """Leave to send a request that takes so many tokens at most.
+
+        Who asks first goes first. Exactly one of `answered`, `failed` and `abandoned` closes the
+        ticket; if the caller is cancelled while it waits, there is none.
+        """
+        now = self._clock()
+        if not self._queue and self._delay(tokens, now) <= 0:
+            return self._admit(tokens, now)
+        turn: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+        self._queue[turn] = tokens
+        self._pump()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._queue.pop(turn, None)
+                self._pump()
+            else:  # leave was given, but nobody is there to take it
+                self.abandoned(turn.result())
+            raise
+
+    def answered(self, ticket: Ticket, tokens: int, quotas: tuple[Quota, ...]) -> None:
+        """Close the ticket of a request that was answered.
+
+        Args:
+            ticket: from `acquire`.
+            tokens: what it really took; the rest is given back.
+            quotas: what the answer says is left.
+        """
+        self._close(ticket, "fine")
+        if ticket.slot.epoch == self._slots.epoch:
+            self._strikes = 0
+        if tokens != ticket.tokens:
+            for window in self._windows:
+                window.correct(ticket, tokens)
+            ticket.tokens = tokens
+        if quotas or self._pace.windows:
+            now = self._clock()
+            self._allowance.observe(quotas, now, self.in_flight, self._tokens)
+            self._pace.raised(now)
+        self._pump()
+
+    def failed(self, ticket: Ticket, error: ProviderError) -> None:
+        """Close the ticket of a request that brought an error; a refusal slows everybody down."""
+        now = self._clock()
+        if isinstance(error, RateLimited):
+            self._refused(ticket, error, now)
+        else:
+            self._close(ticket, "failed")
+        self._allowance.observe(error.quotas, now, self.in_flight, self._tokens)
+        self._pump()
+
+    def abandoned(self, ticket: Ticket) -> None:
+        """Close the ticket of a request that was never sent: it counts nowhere."""
+        self._close(ticket, "failed")
+        for window in self._windows:
+            window.drop(ticket)
+        self._pace.unsent(ticket)
+        ticket.requests = ticket.tokens = 0
+        self._pump()
+
+    def _close(self, ticket: Ticket, outcome: Outcome) -> bool:
+        if not ticket.open:
+            raise ValueError(f"ticket {ticket.number} was closed before")
+        ticket.open = False
+        self._tokens -= ticket.tokens
+        return self._slots.free(ticket.slot, outcome)
+
+    def _refused(self, ticket: Ticket, error: RateLimited, now: float) -> None:
+        """Cut once a wave, learn, pause."""
+        seconds = asked(error) or _until_reset(error)
+        outcome = self._suspect(ticket, error, seconds)
+        first = self._close(ticket, outcome)
+        self._pace.unsent(ticket)
+        if first:
+            self._strikes += 1
+            self._pace.ended()
+        if error.kind == "parallel":
+            if not self.in_flight:  # others fill the provider: none of ours will make room
+                self._pause(now + wait(self._strikes, error, 1.0))
+            return
+        if first:
+            self._backoff = max(SHORTEST, wait(self._strikes, RateLimited(""), 1.0))
+        if seconds is not None:
+            # The newest counts; but where coming back when told did not help, it was not true.
+            least = self._backoff if self._strikes > 1 else 0.0
+            self._paused = now + max(least, min(seconds, LONGEST_WAIT) + SPREAD)
+        elif first:
+            self._pause(now + self._backoff)
+        if first:
+            self._learn(error, outcome, now, seconds)
+        else:
+            self._pace.again(now)
+        self._windows = self._given + self._pace.windows
+
+    def _suspect(self, ticket: Ticket, error: RateLimited, seconds: float | None) -> Outcome:
+        """What the refusal is due to. One without any hint may mean the crowd, not the rate."""
+        if error.kind == "parallel":
+            return "crowded"
+        silent = error.kind == "rate" and seconds is None and not self._windows
+        return "doubtful" if silent and self._slots.explains(ticket.slot) else "refused"
+
+    def _learn(
+        self, error: RateLimited, outcome: Outcome, now: float, seconds: float | None
+    ) -> None:
+        """What the first refusal of a wave teaches of the rate."""
+        if error.kind == "slow_down":
+            self._pace.halve(now)
+        elif self._strikes > 1:  # again, and nothing was let through: neither hint nor crowd
+            self._slots.acquit()
+            self._pace.learn(now, None)
+        elif seconds is not None:
+            self._pace.learn(now, self._paused)
+        elif outcome == "doubtful" or (self._given and self._pace.spread(self._given, now)):
+            pass  # perhaps it is the crowd, or its window is shorter than a minute
+        else:
+            self._slots.acquit()
+            self._pace.learn(now, self._paused)
+
+    def _pause(self, until: float) -> None:
+        self._paused = max(self._paused, until)
+
+    def _delay(self, tokens: int, now: float) -> float:
+        """Seconds until a request could be sent if nothing else happened; 0 or less: now."""
+        if self._slots.full or (self._scout is not None and self._scout.open):
+            return FOREVER
+        delay = self._paused - now
+        for window in self._windows:
+            delay = max(delay, window.wait(tokens, now))
+        return max(delay, self._allowance.wait(tokens, now)) if self._allowance else delay
+
+    def _admit(self, tokens: int, now: float) -> Ticket:
+        self._count += 1
+        ticket = Ticket(self._count, now, tokens, self._slots.take())
+        self._tokens += tokens
+        for window in self._windows:
+            window.add(ticket)
+        if self._allowance:
+            self._allowance.spend(tokens)
+        self._pace.sent(ticket)
+        if self._strikes > 1:
+            self._scout = ticket
+        return ticket
+
+    def _pump(self) -> None:
+        """Give leave to those at the head of the queue, as long as there is room."""
+        if not self._queue and self._alarm is None:
+            return
+        now = self._clock()
+        while self._queue:
+            turn, tokens = next(iter(self._queue.items()))
+            if not turn.done():
+                delay = self._delay(tokens, now)
+                if delay > 0:
+                    self._ring_at(now, delay)
+                    return
+                turn.set_result(self._admit(tokens, now))
+            del self._queue[turn]
+        self._silence()
+
+    def _ring_at(self, now: float, delay: float) -> None:
+        """See to it that the queue is looked at by then; without a time, something must return."""
+        if now + delay < self._rings:
+            self._silence()
+            self._rings = now + delay
+            self._alarm = asyncio.get_running_loop().create_task(self._ring(delay))
+
+    async def _ring(self, delay: float) -> None:
+        try:
+            await self._sleep(delay)
+        except Exception as error:  # else those who wait would never hear of it
+            for turn in self._queue:
+                if not turn.done():
+                    turn.set_exception(error)
+        finally:
+            if self._alarm is asyncio.current_task():
+                self._alarm, self._rings = None, FOREVER
+                self._pump()
+
+    def _silence(self) -> None:
+        alarm, self._alarm, self._rings = self._alarm, None, FOREVER
+        if alarm is not None:
+            alarm.cancel()
+
+
+def _until_reset(error: RateLimited) -> float | None:
+    """Seconds until the limits that are used up are whole again, if the refusal says so."""
+    return max((q.reset for q in error.quotas if q.reset and q.remaining == 0), default=None)
