@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import bdpl_providers
 from bdpl_async.errors import ConfigError
 from bdpl_async.records import Reply, Request, Score, Text
-from bdpl_providers import Connection, connect, providers
+from bdpl_providers import Connection, Options, connect, providers
 from bdpl_providers.simulated import Simulated
 
 
@@ -61,7 +62,6 @@ NAMES = [
     ("simulated/", "not of the form PROVIDER/MODEL"),
     ("/x", "not of the form PROVIDER/MODEL"),
     ("", "not of the form PROVIDER/MODEL"),
-    ("openai/gpt", "'openai' is not built yet"),
 ]
 
 
@@ -71,7 +71,7 @@ async def test_unusable(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         await connect(name).__aenter__()
     assert "model.name" in str(caught.value)
-    assert "roberta, simulated" in str(caught.value)
+    assert "compatible, openai, roberta, simulated, vllm" in str(caught.value)
 
 
 async def test_simulated() -> None:
@@ -82,15 +82,36 @@ async def test_simulated() -> None:
         assert len(reply.scores) == 1
 
 
+@pytest.mark.parametrize("provider", ["roberta", "simulated"])
+async def test_no_server(provider: str) -> None:
+    """A model that runs here refuses an address instead of overlooking it."""
+    with pytest.raises(ConfigError, match=rf"model\.base_url: {provider}/x runs here"):
+        await connect(f"{provider}/x", base_url="http://here").__aenter__()
+
+
+def test_options_are_the_connections() -> None:
+    """`connect` takes every attribute of `Connection` but the model, and nothing else."""
+    told = {field.name for field in fields(Connection)} - {"model"}
+    assert set(Options.__annotations__) == told
+
+
+async def test_vllm() -> None:
+    """A server's scorer is made without asking the server anything."""
+    async with connect("vllm/a/b", base_url="http://127.0.0.1:1/v1") as scorer:
+        assert scorer.name == "vllm/a/b"
+
+
 @pytest.mark.usefixtures("third_party")
 async def test_third_party() -> None:
     """An entry point is a provider: it is told how to connect, opened, and closed."""
     assert {"managed", "roberta", "simulated"} <= set(providers())
     async with connect(
-        "managed/m", base_url="http://here", api_key_env="KEY", readout="chat"
+        "managed/m", base_url="http://here", api_key_env="KEY", readout="chat", timeout=9.0, ask="?"
     ) as scorer:
         assert isinstance(scorer, Managed)
-        assert scorer.connection == Connection("m", "http://here", "KEY", "chat")
+        assert scorer.connection == Connection(
+            "m", "http://here", "KEY", "chat", timeout=9.0, ask="?"
+        )
         assert scorer.state == "open"
     assert scorer.state == "closed"
 
@@ -129,5 +150,5 @@ def test_entry_points_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         return [EntryPoint("other", "x:y", group)]
 
     monkeypatch.setattr(bdpl_providers, "entry_points", fake)
-    assert providers() == ["other", "roberta", "simulated"]
+    assert providers() == ["compatible", "openai", "other", "roberta", "simulated", "vllm"]
     assert asked == ["bdpl_async.providers"]

@@ -6,8 +6,9 @@ import asyncio
 import math
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -70,6 +71,14 @@ def reference(folder: Path, texts: tuple[Text, ...], words: list[str]) -> list[l
             logits = model(**inputs).logits[inputs["input_ids"] == tokenizer.mask_token_id]
         answers.append(logits.double().log_softmax(-1)[0, ids].tolist())
     return answers
+
+
+Answer = TypeVar("Answer")
+
+
+async def unused(exchange: Callable[[], Awaitable[Answer]], texts: Sequence[str]) -> Answer:
+    """The line of a probe that sends nothing."""
+    raise AssertionError("a model on this machine is asked without any request")
 
 
 def values(reply: Reply) -> list[tuple[float, ...]]:
@@ -178,9 +187,11 @@ class TestRefusals:
     async def test_labels_are_checked_by_probe_and_score(self, shelf: Path) -> None:
         """A label word that the model cannot show is refused before and while scoring."""
         async with Roberta(str(shelf / "roberta")) as scorer:
-            for ask in (scorer.probe, scorer.score):
-                with pytest.raises(LabelError, match="'hyponym' is 2 tokens"):
-                    await ask(Request(TEXTS, ("great", "hyponym")))
+            request = Request(TEXTS, ("great", "hyponym"))
+            with pytest.raises(LabelError, match="'hyponym' is 2 tokens"):
+                await scorer.probe(request, unused)
+            with pytest.raises(LabelError, match="'hyponym' is 2 tokens"):
+                await scorer.score(request)
 
     async def test_impossible_window(self, shelf: Path) -> None:
         """A text that cannot fit fails alone when scored, and is refused as a sample."""
@@ -188,7 +199,7 @@ class TestRefusals:
         async with Roberta(str(shelf / "roberta")) as scorer:
             reply = await scorer.score(Request(texts, LABELS))
             with pytest.raises(ProviderRefused, match="the window holds 64"):
-                await scorer.probe(Request(texts, LABELS))
+                await scorer.probe(Request(texts, LABELS), unused)
         assert [type(score) for score in reply.scores] == [Score, RequestFailed, Score]
 
 
@@ -211,7 +222,7 @@ class TestLoading:
         """A sound task is answered with batches by length, one at a time, on this machine."""
         async with Roberta(str(shelf / "roberta"), batch=7) as scorer:
             assert isinstance(scorer, Probing)
-            found = await scorer.probe(Request(TEXTS, LABELS))
+            found = await scorer.probe(Request(TEXTS, LABELS), unused)
         assert (found.batch, found.order, found.concurrency, found.local) == (7, "length", 1, True)
         assert scorer.name == f"roberta/{shelf / 'roberta'}"
 

@@ -14,18 +14,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import TypedDict, Unpack, cast
 
 from bdpl_async.errors import ConfigError
 from bdpl_async.scorer import Scorer
 
-__all__ = ["Connection", "connect", "providers"]
+__all__ = ["Connection", "Options", "connect", "providers"]
 
 BUILT_IN = {
+    "compatible": "bdpl_providers.compatible:from_connection",
+    "openai": "bdpl_providers.openai:from_connection",
     "roberta": "bdpl_providers.roberta:from_connection",
     "simulated": "bdpl_providers.simulated:from_connection",
+    "vllm": "bdpl_providers.vllm:from_connection",
 }
-ANNOUNCED = ("openai", "vllm", "compatible")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,20 @@ class Connection:
     """What a provider is told: the part of the name behind the slash, and how to reach it.
 
     `device` and `dtype` are for models that run on this machine, the rest for servers.
+
+    Attributes:
+        model: the name behind the first slash, further slashes included.
+        base_url: of the server; None takes the provider's own.
+        api_key_env: the environment variable that holds the account's key.
+        readout: how label probabilities are read; ``auto`` takes the best that works.
+        device: as torch names it.
+        dtype: of the weights.
+        timeout: seconds of one attempt in all.
+        concurrency: requests in flight at most.
+        batch_prompts: texts per request; None leaves it to the provider.
+        system: the system message of a chat.
+        ask: the line of a chat that asks for a label word; None names them all.
+        tokenizer: a ``tokenizer.json`` of the model, or a folder that holds one.
     """
 
     model: str
@@ -41,6 +57,28 @@ class Connection:
     readout: str = "auto"
     device: str | None = None
     dtype: str | None = None
+    timeout: float = 60.0
+    concurrency: int = 64
+    batch_prompts: int | None = None
+    system: str | None = None
+    ask: str | None = None
+    tokenizer: str | None = None
+
+
+class Options(TypedDict, total=False):
+    """What may be said beside the name: the attributes of `Connection`."""
+
+    base_url: str | None
+    api_key_env: str | None
+    readout: str
+    device: str | None
+    dtype: str | None
+    timeout: float
+    concurrency: int
+    batch_prompts: int | None
+    system: str | None
+    ask: str | None
+    tokenizer: str | None
 
 
 Factory = Callable[[Connection], Scorer]
@@ -52,19 +90,16 @@ def providers() -> list[str]:
 
 
 @asynccontextmanager
-async def connect(
-    name: str,
-    *,
-    base_url: str | None = None,
-    api_key_env: str | None = None,
-    readout: str = "auto",
-    device: str | None = None,
-    dtype: str | None = None,
-) -> AsyncIterator[Scorer]:
+async def connect(name: str, **options: Unpack[Options]) -> AsyncIterator[Scorer]:
     """Open the scorer that ``PROVIDER/MODEL`` names, and close it at the end.
 
+    Args:
+        name: PROVIDER/MODEL.
+        options: any attribute of `Connection` but `model`.
+
     Raises:
-        ConfigError: no such provider, or the name has not the form PROVIDER/MODEL.
+        ConfigError: no such provider, the name has not the form PROVIDER/MODEL, or an option that
+            the provider does not have.
         ProviderRefused: the provider cannot give this model.
     """
     provider, slash, model = name.partition("/")
@@ -73,8 +108,7 @@ async def connect(
             f"model.name: {name!r} is not of the form PROVIDER/MODEL",
             hint=f"for example roberta/builtin; providers: {', '.join(providers())}",
         )
-    told = Connection(model, base_url, api_key_env, readout, device, dtype)
-    scorer = _factory(provider)(told)
+    scorer = _factory(provider)(Connection(model, **options))
     if isinstance(scorer, AbstractAsyncContextManager):
         async with scorer:
             yield scorer
@@ -89,11 +123,6 @@ def _factory(provider: str) -> Factory:
     for point in _third_parties():
         if point.name == provider:
             return _loaded(point)
-    if provider in ANNOUNCED:
-        raise ConfigError(
-            f"model.name: the provider {provider!r} is not built yet",
-            hint=f"providers: {', '.join(providers())}",
-        )
     raise ConfigError(
         f"model.name: unknown provider {provider!r}", hint=f"providers: {', '.join(providers())}"
     )

@@ -20,7 +20,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from bdpl_async.errors import ConfigError, ProviderError, ProviderRefused, RequestFailed, UsageError
 from bdpl_async.records import Reply, Request, Score, Text, Usage
-from bdpl_async.scorer import Capabilities
+from bdpl_async.scorer import Capabilities, Line
 from bdpl_providers import Connection
 from bdpl_providers.assembly import Assembler, Row
 from bdpl_providers.maskedlm import MaskedLM, load
@@ -93,7 +93,7 @@ class Roberta:
         if thread is not None:
             await asyncio.to_thread(thread.shutdown, cancel_futures=True)
 
-    async def probe(self, request: Request) -> Capabilities:
+    async def probe(self, request: Request, line: Line) -> Capabilities:
         """Resolve the label words and assemble the sample texts; the model itself does not run.
 
         Raises:
@@ -171,8 +171,13 @@ def from_connection(connection: Connection) -> Roberta:
     """The provider's entry point.
 
     Raises:
-        ConfigError: another read-out than that of a masked model is asked for.
+        ConfigError: another read-out than that of a masked model is asked for, or a server.
     """
+    if connection.base_url is not None:
+        raise ConfigError(
+            f"model.base_url: roberta/{connection.model} runs here, there is no server",
+            hint="leave it out, or take another provider",
+        )
     if connection.readout not in {"auto", "mlm"}:
         raise ConfigError(
             f"model.readout: roberta/{connection.model} cannot be read by {connection.readout!r}",

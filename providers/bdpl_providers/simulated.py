@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+from bdpl_async.errors import ConfigError
 from bdpl_async.records import Reply, Request, Score, Text, Usage
 from bdpl_async.scorer import Capabilities
 from bdpl_providers import Connection
@@ -93,7 +94,16 @@ class Simulated:
 
 
 def from_connection(connection: Connection) -> Simulated:
-    """The provider's entry point."""
+    """The provider's entry point.
+
+    Raises:
+        ConfigError: a server is named.
+    """
+    if connection.base_url is not None:
+        raise ConfigError(
+            f"model.base_url: simulated/{connection.model} runs here, there is no server",
+            hint="leave it out, or take another provider",
+        )
     return Simulated(connection.model)
 
 

@@ -8,7 +8,7 @@ A transport knows HTTP and no labels; a read-out knows labels and no HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bdpl_async.errors import UnusableAnswer
@@ -25,8 +25,13 @@ class Answer:
     """A 2xx reply: its JSON object, the usage that it reports, what is left of the limits."""
 
     document: Document
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     quotas: tuple[Quota, ...] = ()
+
+    @property
+    def answered(self) -> int | None:
+        """All that were sent."""
+        return None
 
 
 class Transport(Protocol):
