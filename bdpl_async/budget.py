@@ -6,6 +6,10 @@
 
 Pure bookkeeping: no clock (seconds are passed in), no requests, no event loop. Since a reservation
 is refused before anything is sent, nothing is ever exceeded, however many are in flight.
+
+What an earlier run paid for and the cache answers now is `replay`ed: it costs nothing, but it fills
+the budget as it did then. So a budget says how long a run is, and a warm cache makes it cheaper,
+never longer: the same seed gives the same result, whatever the cache holds.
 """
 
 from __future__ import annotations
@@ -86,11 +90,17 @@ class Reservation:
 
 
 class Ledger:
-    """Counts what was spent and what is held for requests under way, against one budget."""
+    """Counts what was spent and what is held for requests under way, against one budget.
+
+    Attributes:
+        spent: what was paid in this run.
+        replayed: what the cache answered, at what it had cost.
+    """
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.spent = Amount()
+        self.replayed = Amount()
         self._held: dict[int, Amount] = {}
         self._held_total = Amount()  # kept, not summed: a reservation costs the same at any load
         self._count = 0
@@ -103,13 +113,23 @@ class Ledger:
         """The sum of all reservations that are open."""
         return self._held_total
 
+    @property
+    def holding(self) -> bool:
+        """Whether any reservation is open."""
+        return bool(self._held)
+
+    @property
+    def used(self) -> Amount:
+        """What fills the budget and is over: spent and replayed."""
+        return self.spent + self.replayed
+
     def fits(self, amount: Amount) -> bool:
         """Whether `amount` more could be reserved now."""
         return self.shortage(amount) is None
 
     def shortage(self, amount: Amount) -> str | None:
         """The name of the first limit that `amount` more would break, or None."""
-        total = self.spent + self.held + amount
+        total = self.spent + self.replayed + self.held + amount
         for name in ("requests", "prompts", "tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(total, name) > limit:
@@ -151,6 +171,10 @@ class Ledger:
         """Count the whole reservation as spent: nobody knows whether it was."""
         self.settle(reservation, reservation.amount)
 
+    def replay(self, amount: Amount) -> None:
+        """Fill the budget with what the cache answered."""
+        self.replayed += amount
+
     def release(self, reservation: Reservation) -> None:
         """Give the reservation back: the request was never sent."""
         self._close(reservation)
@@ -175,5 +199,6 @@ class Ledger:
             tokens=int(snapshot["tokens"]),
             usd=float(snapshot["usd"]),
         )
+        self.replayed = Amount()
         self._held.clear()
         self._held_total = Amount()

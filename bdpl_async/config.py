@@ -133,8 +133,16 @@ class ModelTable(_Table):
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
     batch_prompts: Annotated[int, Field(ge=1, le=1024)] | None = None
     timeout: Positive = 60.0
+    attempts: Annotated[int, Field(ge=1, le=100)] = 8
+    tokenizer: Filled | None = None
     device: str | None = None
     dtype: Literal["auto", "float32", "bf16", "float16"] | None = None
+
+    @model_validator(mode="after")
+    def _priced_whole(self) -> Self:
+        if (self.price_in is None) != (self.price_out is None):
+            raise ValueError("price_in and price_out go together; a price of 0 is a price")
+        return self
 
 
 class BudgetTable(_Table):

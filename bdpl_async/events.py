@@ -11,7 +11,17 @@ from typing import Any, ClassVar
 from bdpl_async.evaluation import Evaluation
 from bdpl_async.result import Result, Totals
 
-__all__ = ["Evaluated", "Event", "Finished", "Note", "Probed", "Started", "Step", "to_json"]
+__all__ = [
+    "Evaluated",
+    "Event",
+    "Finished",
+    "Note",
+    "Probed",
+    "Retry",
+    "Started",
+    "Step",
+    "to_json",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,18 @@ class Probed:
     t: float
     batch: int
     labels: tuple[str, ...]
+    readout: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A request failed and is sent again, as its `attempt`, after `wait` seconds."""
+
+    type: ClassVar[str] = "retry"
+    t: float
+    attempt: int
+    wait: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +106,7 @@ class Finished:
     result: Result
 
 
-Event = Started | Probed | Step | Evaluated | Note | Finished
+Event = Started | Probed | Retry | Step | Evaluated | Note | Finished
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The one way to the model: cache, ledger, scorer.
+"""The one way to the model: cache, single flight, and requests over the channel.
 
 Every text of every phase goes through here, so that everything is counted alike. The gate groups
 the texts of one ask into requests as the scorer likes them; the grouping is a function of the ask
@@ -8,27 +8,34 @@ alone, never of time, so that a local model's floats repeat bit for bit.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
-from bdpl_async.budget import Amount, Ledger, Reservation
-from bdpl_async.cache import Cache, MemoryCache
-from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderUnavailable, RequestFailed
+from bdpl_async.budget import Amount, Ledger
+from bdpl_async.cache import Cache, Entry, digest
+from bdpl_async.channel import Channel
+from bdpl_async.errors import (
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    RequestFailed,
+    ServerFault,
+    UnusableAnswer,
+)
 from bdpl_async.fanout import fan_out
-from bdpl_async.records import Reply, Request, Score, Text
+from bdpl_async.forecast import Forecast
+from bdpl_async.halt import Stopped
+from bdpl_async.memory import Memory, Outcome
+from bdpl_async.records import Billed, Request, Score, Text
 from bdpl_async.result import Totals
-from bdpl_async.scorer import Capabilities, Counting, Scorer
+from bdpl_async.scorer import Capabilities, Keyed, Scorer
 
-__all__ = ["Gate", "Outcome", "Stopped"]
+__all__ = ["Gate"]
 
-Outcome = Score | ProviderError
-TEXT_OVERHEAD = 8  # special tokens and a chat's frame, for the upper bound of a text's tokens
-GRACE = 5.0  # seconds that a halted run gives what is in flight
-
-
-class Stopped(Exception):
-    """Raised instead of sending when the run was asked to stop."""
+Answer = TypeVar("Answer", bound=Billed)
+UNUSABLE_TRIES = 4  # answers to one text without usable numbers, before it fails
+BARREN = 3  # requests given up, and no answer to any between them: the provider is down
 
 
 class Gate:
@@ -36,84 +43,85 @@ class Gate:
 
     Args:
         scorer: the model.
-        ledger: refuses what the budget does not hold.
         labels: the label words; they stand in every request.
-        concurrency: requests in flight at most; the scorer may ask for fewer.
-        timeout: seconds for one request in all; local models have none, they always answer.
-        clock: monotonic seconds.
+        channel: sends requests within budget and limits.
+        capabilities: how the scorer is asked; a probe may bring others, see `adopt`.
+        cache: answers of earlier runs, for scorers that say what an answer depends on.
+
+    Attributes:
+        trouble: the last text that got no usable answer.
+        before_sending: done once, before the first text is sent.
     """
 
     def __init__(
         self,
         scorer: Scorer,
-        ledger: Ledger,
         labels: tuple[str, ...],
+        channel: Channel,
         capabilities: Capabilities,
-        *,
-        concurrency: int = 64,
-        timeout: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        cache: Cache | None = None,
     ) -> None:
-        self.capabilities = capabilities
-        self.ledger = ledger
-        self._traffic = Totals()
-        self.stop = asyncio.Event()
+        self.channel = channel
+        self.forecast = Forecast(channel, scorer, capabilities)
+        self.trouble: ProviderError | None = None
+        self.before_sending: Callable[[], Awaitable[None]] | None = None
+        self.cache = cache if isinstance(scorer, Keyed) else None
         self._scorer = scorer
         self._labels = labels
-        self._concurrency = min(concurrency, capabilities.concurrency or concurrency)
-        self._timeout = None if capabilities.local else timeout
-        self._cache: Cache = MemoryCache()
-        self._clock = clock
-        self._began = clock()
-        self._expected = 0.0  # tokens a text, before the first answer
-        self._slack = 0  # the most that a bound exceeded what was billed
-        self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
-        self.trouble: ProviderError | None = None  # the last text that got no usable answer
-        self._flying = 0
-        self._patience: asyncio.Timeout | None = None
-        self._landed = asyncio.Event()
+        self._memory = Memory()
+        self._asked: dict[Text, asyncio.Future[None]] = {}  # by asks that are under way
+        self._cache_hits = 0
+        self._barren = 0
+        self._answers_before = 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """How the scorer is asked."""
+        return self.forecast.capabilities
+
+    def adopt(self, capabilities: Capabilities) -> None:
+        """Ask from now on as a probe found best."""
+        self.forecast.capabilities = capabilities
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was spent, and against which budget."""
+        return self.channel.ledger
 
     @property
     def elapsed(self) -> float:
         """Seconds since the gate was opened."""
-        return self._clock() - self._began
+        return self.channel.elapsed
+
+    @property
+    def mass(self) -> float | None:
+        """Mean label mass of the answers so far; None where the model tells none."""
+        return self._memory.mass
 
     def totals(self) -> Totals:
         """Everything consumed so far."""
-        spent = self.ledger.spent
-        return replace(
-            self._traffic,
+        spent, traffic = self.ledger.spent, self.channel.traffic
+        return Totals(
             requests=spent.requests,
             prompts=spent.prompts,
+            prompt_tokens=traffic.prompt_tokens,
+            completion_tokens=traffic.completion_tokens,
             usd=spent.usd,
+            cache_hits=self._cache_hits,
+            retries=traffic.retries,
+            failures=traffic.failures,
             seconds=self.elapsed,
         )
 
-    def pace(self) -> float:
-        """Prompts answered a second so far, less a sixth for what may go slower."""
-        return self.ledger.spent.prompts / max(self.elapsed, 1e-9) / 1.2
+    def halt(self) -> None:
+        """Send nothing more: the ask under way raises `Stopped` within a few seconds."""
+        self.channel.halt.ask()
 
-    def affords(self, amount: Amount) -> bool:
-        """Whether so much more, by `cost`, still fits, with room for a bound's excess."""
-        limit, pace = self.ledger.budget.seconds, self.pace()
-        if limit is not None and pace and self.elapsed + amount.prompts / pace > limit:
-            return False
-        return self.ledger.fits(amount + Amount(tokens=self._slack))
-
-    def cost(self, prompts: int) -> Amount:
-        """An upper bound of what one ask of so many texts takes, by the tokens seen so far."""
-        requests = -(-prompts // self.capabilities.batch)
-        return Amount(requests, prompts, round(prompts * self.tokens_per_prompt))
-
-    @property
-    def tokens_per_prompt(self) -> float:
-        """Mean tokens of the texts answered so far, else as expected; with a tenth on top."""
-        spent = self.ledger.spent
-        return 1.1 * (spent.tokens / spent.prompts if spent.prompts else self._expected)
-
-    async def expect(self, sample: Sequence[Text]) -> None:
-        """Price the tokens of texts by a sample until there are answers."""
-        self._expected = sum(await self._count_tokens(sample)) / len(sample)
+    async def line(self, exchange: Callable[[], Awaitable[Answer]], texts: Sequence[str]) -> Answer:
+        """A probe's way to the model, see `bdpl_async.scorer.Line`."""
+        bound = await self.forecast.bound([Text(text) for text in texts])
+        answer, _ = await self.channel.halt.until(self.channel.send(exchange, bound))
+        return answer
 
     async def score(self, texts: Sequence[Text]) -> list[Outcome]:
         """One outcome per text, in order; a text that stands twice is sent once.
@@ -124,33 +132,62 @@ class Gate:
             Stopped: the run was asked to stop.
         """
         await asyncio.sleep(0)  # an ask that the cache answers whole must still let a signal in
-        if self.stop.is_set():
+        if self.channel.halt.asked:
             raise Stopped
-        distinct = list(dict.fromkeys(texts))
-        known = {text: self._cache.get((text, self._labels)) for text in distinct}
-        missing = [text for text in distinct if known[text] is None]
-        self._count(cache_hits=len(texts) - len(missing))
-        answers = await self._within_grace(missing)
-        outcomes: dict[Text, Outcome] = {t: s for t, s in known.items() if s is not None}
-        for batch in answers:
-            outcomes.update(batch)
+        outcomes: dict[Text, Outcome] = {}
+        missing = self._remembered(dict.fromkeys(texts), outcomes)
+        sent = 0
+        while missing:
+            if others := [self._asked[text] for text in missing if text in self._asked]:
+                await asyncio.wait(set(others))
+                missing = self._remembered(missing, outcomes)
+                continue
+            sent += await self._ask(list(missing), outcomes)
+            break
+        self._cache_hits += len(texts) - sent
         return [outcomes[text] for text in texts]
 
-    async def _within_grace(self, texts: list[Text]) -> list[dict[Text, Outcome]]:
-        """Send them all; after `halt`, what is in flight has `GRACE` seconds to arrive."""
-        try:
-            async with asyncio.timeout(None) as self._patience:
-                return await fan_out(self._send, self._requests(texts), self._concurrency)
-        except TimeoutError:
-            raise Stopped from None
-        finally:
-            self._patience = None
+    def _remembered(
+        self, texts: dict[Text, None], outcomes: dict[Text, Outcome]
+    ) -> dict[Text, None]:
+        """Put what this run knows into `outcomes`; the texts that it does not know."""
+        missing: dict[Text, None] = {}
+        for text in texts:
+            known = self._memory.recall(text)
+            if known is None:
+                missing[text] = None
+            else:
+                outcomes[text] = known
+        return missing
 
-    def halt(self) -> None:
-        """Send nothing more: the ask under way raises `Stopped` within `GRACE` seconds."""
-        self.stop.set()
-        if self._patience is not None:
-            self._patience.reschedule(asyncio.get_running_loop().time() + GRACE)
+    async def _ask(self, texts: list[Text], outcomes: dict[Text, Outcome]) -> int:
+        """Outcomes of texts new to this run, from the cache or the model; how many were sent."""
+        stored = self._stored(texts)
+        if self.before_sending is not None and len(stored) < len(texts):
+            due, self.before_sending = self.before_sending, None
+            await due()
+            stored = self._stored(texts)  # by what is known now
+        requests = self._requests(texts)
+        left = [await self._unstored(request, stored) for request in requests]
+        left = [request for request in left if request.texts]
+        outcomes.update({text: entry.score for text, entry in stored.items()})
+        ours = asyncio.get_running_loop().create_future()
+        sent = [text for request in left for text in request.texts]
+        self._asked.update(dict.fromkeys(sent, ours))
+        try:
+            work = fan_out(self._send, left, self._concurrency)
+            for batch in await self.channel.halt.until(work):
+                outcomes.update(batch)
+        finally:
+            for text in sent:
+                del self._asked[text]
+            ours.set_result(None)
+        return len(sent)
+
+    @property
+    def _concurrency(self) -> int:
+        most = self.channel.terms.concurrency
+        return min(most, self.capabilities.concurrency or most)
 
     def _requests(self, texts: list[Text]) -> list[Request]:
         """Whole batches; the sort is stable, so texts of one prompt stay together."""
@@ -160,97 +197,100 @@ class Gate:
         batches = (tuple(texts[i : i + size]) for i in range(0, len(texts), size))
         return [Request(batch, self._labels) for batch in batches]
 
+    def _stored(self, texts: list[Text]) -> dict[Text, Entry]:
+        """What earlier runs paid for."""
+        if self.cache is None:
+            return {}
+        keys = {self._key(text): text for text in texts}
+        return {keys[key]: entry for key, entry in self.cache.get(list(keys)).items()}
+
+    async def _unstored(self, request: Request, stored: dict[Text, Entry]) -> Request:
+        """What is left of a request; the ledger hears what the rest had cost."""
+        found = [(text, stored[text]) for text in request.texts if text in stored]
+        if not found:
+            return request
+        rest = tuple(text for text in request.texts if text not in stored)
+        prompt = sum(entry.prompt_tokens for _, entry in found)
+        completion = sum(entry.completion_tokens for _, entry in found)
+        price = self.channel.terms.price
+        usd = price.usd(prompt, completion) if price is not None else 0.0
+        tokens = prompt + completion
+        self.ledger.replay(Amount(0 if rest else 1, len(found), tokens, usd))
+        if not rest and (self.ledger.budget.tokens or self.ledger.budget.usd):
+            bound = await self.forecast.bound(request.texts)
+            self.channel.slack = max(self.channel.slack, bound.tokens - tokens)
+        for text, entry in found:
+            self._memory.keep(text, entry)
+        return Request(rest, request.labels)
+
     async def _send(self, request: Request) -> dict[Text, Outcome]:
-        """Reserve, send, settle; whatever happens, the ledger is right afterwards."""
-        reservation = await self._admitted(await self._bound(request))
+        """One outcome per text; what only together fails is parted."""
         try:
-            reply = await self._attempt(request)
-        except BaseException:
-            self.ledger.lost(reservation)
-            raise
-        else:
-            actual = self._actual(request, reply, reservation.amount)
-            self.ledger.settle(reservation, actual)
-            self._slack = max(self._slack, reservation.amount.tokens - actual.tokens)
-        finally:
-            self._flying -= 1
-            self._landed.set()
-        return self._keep(request, reply)
+            outcomes = await self._answers(request)
+        except (RequestFailed, ProviderUnavailable) as error:
+            self._blame(error)
+            if len(request.texts) > 1:
+                return await self._halves(request)
+            outcomes = {request.texts[0]: error}
+        for text, outcome in outcomes.items():
+            if isinstance(outcome, ProviderError):
+                self.trouble = outcome
+            if isinstance(outcome, RequestFailed | ServerFault):  # it would fail again
+                self._memory.fail(text, outcome)
+        return outcomes
 
-    async def _admitted(self, bound: Amount) -> Reservation:
-        """The reservation to send with. A refusal is final only when nothing is in flight.
+    async def _halves(self, request: Request) -> dict[Text, Outcome]:
+        middle = len(request.texts) // 2
+        first = await self._send(Request(request.texts[:middle], request.labels))
+        return first | await self._send(Request(request.texts[middle:], request.labels))
 
-        So what is under way is never cancelled by it, and upper bounds that shrink when they
-        settle refuse nothing: what a budget buys does not depend on concurrency.
+    def _blame(self, error: ProviderError) -> None:
+        """See whether it is the provider that is down, and not the request that is bad.
+
+        Raises:
+            ProviderUnavailable: request after request was given up, and none was answered between.
         """
-        async with self._turn:
-            while True:
-                try:
-                    return self._reserve(bound)
-                except (Stopped, BudgetExhausted):
-                    if not self._flying:
-                        raise
-                self._landed.clear()
-                await self._landed.wait()
+        answers = self.channel.traffic.answers
+        self._barren = 1 if answers != self._answers_before else self._barren + 1
+        self._answers_before = answers
+        if isinstance(error, ProviderUnavailable) and self._barren >= BARREN:
+            raise error
 
-    def _reserve(self, bound: Amount) -> Reservation:
-        if self.stop.is_set():
-            raise Stopped
-        limit = self.ledger.budget.seconds
-        if limit is not None and self.elapsed >= limit:
-            raise BudgetExhausted(f"the budget of {limit:g} seconds is over")
-        reservation = self.ledger.reserve(bound)
-        self._flying += 1
-        return reservation
+    async def _answers(self, request: Request) -> dict[Text, Outcome]:
+        """What the model says; a text without usable numbers is asked for again."""
+        outcomes = await self._answer(request)
+        for _ in range(UNUSABLE_TRIES - 1):
+            again = tuple(text for text in request.texts if _may_improve(outcomes[text]))
+            if not again:
+                break
+            self.channel.traffic.retries += 1
+            outcomes |= await self._answer(Request(again, request.labels))
+        return outcomes
 
-    async def _attempt(self, request: Request) -> Reply:
-        """One try; a request that fails for itself alone fails its texts, not the run."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await self._scorer.score(request)
-        except TimeoutError:
-            self._count(failures=1)
-            within = f" within {self._timeout:g} s" if self._timeout else ""
-            raise ProviderUnavailable(
-                f"{self._scorer.name}: no answer{within}",
-                hint="raise --timeout, or lower --concurrency",
-            ) from None
-        except RequestFailed as error:
-            return Reply([error] * len(request.texts))
-
-    async def _bound(self, request: Request) -> Amount:
-        """What the request can cost at most; tokens are counted only where they are limited."""
-        limited = self.ledger.budget.tokens is not None
-        tokens = sum(await self._count_tokens(request.texts)) if limited else 0
-        return Amount(1, len(request.texts), tokens)
-
-    async def _count_tokens(self, texts: Sequence[Text]) -> list[int]:
-        """By the scorer's own tokenizer, or by the bytes: a token is at least one."""
-        if isinstance(self._scorer, Counting):
-            return await self._scorer.count(texts)
-        joined = (text.before + text.after for text in texts)
-        return [TEXT_OVERHEAD + len(text.encode("utf-8", "replace")) for text in joined]
-
-    def _actual(self, request: Request, reply: Reply, bound: Amount) -> Amount:
-        """What was spent; tokens that the scorer does not report count at their upper bound."""
-        usage = reply.usage
-        self._count(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
-        answered = sum(isinstance(score, Score) for score in reply.scores)
-        tokens = usage.prompt_tokens + usage.completion_tokens or bound.tokens
-        return Amount(1, min(answered, len(request.texts)), tokens, usage.usd)
-
-    def _keep(self, request: Request, reply: Reply) -> dict[Text, Outcome]:
+    async def _answer(self, request: Request) -> dict[Text, Outcome]:
+        """One request and its answers, kept as soon as they are there."""
+        bound = await self.forecast.bound(request.texts)
+        reply, usage = await self.channel.send(partial(self._scorer.score, request), bound)
         if len(reply.scores) != len(request.texts):
-            raise ProviderUnavailable(
-                f"{self._scorer.name}: {len(reply.scores)} scores for {len(request.texts)} texts"
+            name, count = self._scorer.name, len(request.texts)
+            raise ProviderRefused(
+                f"{name}: {len(reply.scores)} scores for {count} texts",
+                hint="this is a mistake in the scorer",
             )
         outcomes: dict[Text, Outcome] = {}
-        for text, outcome in zip(request.texts, reply.scores, strict=True):
-            checked = self._checked(outcome)
-            outcomes[text] = checked
+        shares = usage.shares(len(request.texts))
+        for text, outcome, share in zip(request.texts, reply.scores, shares, strict=True):
+            outcomes[text] = checked = self._checked(outcome)
             if isinstance(checked, Score):
-                self._cache.put((text, self._labels), checked)
+                entry = Entry(checked, *share)
+                self._memory.keep(text, entry)
+                if self.cache is not None:
+                    self.cache.put(self._key(text), entry)
         return outcomes
+
+    def _key(self, text: Text) -> bytes:
+        assert isinstance(self._scorer, Keyed)  # noqa: S101  or there is no cache
+        return digest(self._scorer.key(text, self._labels))
 
     def _checked(self, outcome: Outcome) -> Outcome:
         """A score must have one number per label, none of them NaN or above zero by much."""
@@ -262,11 +302,11 @@ class Gate:
                 trouble = f"{values} are no log-probabilities"
             if trouble is None:
                 return outcome
-            outcome = RequestFailed(f"{self._scorer.name}: {trouble}")
-        self._count(failures=1)
+            outcome = UnusableAnswer(f"{self._scorer.name}: {trouble}")
+        self.channel.traffic.failures += 1
         self.trouble = outcome
         return outcome
 
-    def _count(self, **more: int) -> None:
-        counted = {name: getattr(self._traffic, name) + n for name, n in more.items()}
-        self._traffic = replace(self._traffic, **counted)
+
+def _may_improve(outcome: Outcome) -> bool:
+    return isinstance(outcome, UnusableAnswer) and outcome.retryable

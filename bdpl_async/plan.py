@@ -18,6 +18,7 @@ __all__ = ["FEWEST_DEV", "Plan", "Sizes", "make_plan", "total"]
 DEV_SHARE = 0.25  # of the grant, at most, for choosing on dev and the empty prompt's dev score
 TEST_SHARE = 1 / 3  # of the grant, at most, for the test scores of the learned and the empty prompt
 FEWEST_DEV = 32  # dev examples below which a choice would be a guess
+NOTHING = Amount()
 Price = Callable[[int], Amount]
 
 
@@ -29,6 +30,7 @@ class Plan:
         dev: dev examples that prompts are chosen and scored on.
         test: test examples; 0 for none.
         finalists: prompts that go into the selection.
+        update: example evaluations of one update; 0 for a method that does not search.
         updates: what the rest of the grant buys; None without limits.
         notes: what a person should know about a split that had to be cut.
     """
@@ -37,6 +39,7 @@ class Plan:
     test: int
     finalists: int
     notes: tuple[str, ...] = ()
+    update: int = 0
     updates: int | None = None
 
     def selection(self, finalists: int | None = None) -> list[int]:
@@ -63,19 +66,26 @@ def total(price: Price, asks: Sequence[int]) -> Amount:
     return sum((price(count) for count in asks if count), Amount())
 
 
-def make_plan(sizes: Sizes, budget: Budget, price: Price) -> Plan:
+def make_plan(sizes: Sizes, budget: Budget, price: Price, used: Amount = NOTHING) -> Plan:
     """Divide the grant: dev a quarter, test a third at most, the rest learns.
+
+    Args:
+        sizes: what the run would like.
+        budget: the grant.
+        price: what an ask of so many texts takes at most.
+        used: what is gone already, or will be for the probe.
 
     Raises:
         BudgetTooSmall: it does not buy one update and its evaluation; says what it takes.
     """
     ledger = Ledger(budget)
+    ledger.spent = used
     dev = min(sizes.dev, FEWEST_DEV)
     least = total(price, [sizes.update, dev, dev])
     if not ledger.fits(least):
-        raise BudgetTooSmall(_too_small(sizes, dev, budget, least))
+        raise BudgetTooSmall(_too_small(sizes, dev, budget, least + used))
     plan = _with_test(_dev_part(sizes, ledger, price), sizes, ledger, price)
-    return replace(plan, updates=_updates(plan, sizes, ledger, price))
+    return replace(plan, update=sizes.update, updates=_updates(plan, sizes, ledger, price))
 
 
 def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
@@ -113,7 +123,7 @@ def _updates(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> int | No
     each = ledger.share(price(sizes.update))
     if not each:
         return None
-    rest = 1.0 - ledger.share(total(price, [plan.dev, *plan.closing()]))
+    rest = 1.0 - ledger.share(total(price, [plan.dev, *plan.closing()]) + ledger.spent)
     return max(1, int(rest / each))
 
 
@@ -145,4 +155,5 @@ def _too_small(sizes: Sizes, dev: int, budget: Budget, least: Amount) -> str:
         f"scoring the learned and the empty prompt on {dev} dev examples takes {2 * dev};"
         f" together at least {least.prompts} prompts in {least.requests} requests"
         + (f", about {least.tokens} tokens" if least.tokens else "")
+        + (f", {least.usd:.4f} USD" if least.usd else "")
     )

@@ -7,11 +7,12 @@ This module knows no model, no file format and no clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
-from bdpl_async.errors import ProviderError
+from bdpl_async.errors import ProviderError, UnusableAnswer
 
 __all__ = [
     "Billed",
@@ -25,6 +26,9 @@ __all__ = [
     "Text",
     "Usage",
 ]
+
+GRAIN: Final = 2.0**-40
+"""The smallest amount of money we count, in USD: about a millionth of a millionth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,12 @@ class Usage:
     completion_tokens: int = 0
     usd: float = 0.0
 
+    def shares(self, count: int) -> list[tuple[int, int]]:
+        """(prompt, completion) tokens of each of `count` texts; they add up to the whole."""
+        prompt, odd = divmod(self.prompt_tokens, count)
+        written, odd_written = divmod(self.completion_tokens, count)
+        return [(prompt + (i < odd), written + (i < odd_written)) for i in range(count)]
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -101,8 +111,13 @@ class Price:
     completion: float
 
     def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """What so many tokens cost."""
-        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+        """What so many tokens cost, rounded up to the `GRAIN`.
+
+        Sums of grains are exact up to thousands of dollars, so that a total never depends on the
+        order in which answers arrive.
+        """
+        cost = (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+        return math.ceil(cost / GRAIN) * GRAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +150,11 @@ class Billed(Protocol):
         """What is left of the provider's limits; empty where it says nothing."""
         ...
 
+    @property
+    def answered(self) -> int | None:
+        """How many texts the model answered, usably or not; None for all that were sent."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -160,3 +180,8 @@ class Reply:
     scores: Sequence[Score | ProviderError]
     usage: Usage = field(default_factory=Usage)
     quotas: tuple[Quota, ...] = ()
+
+    @property
+    def answered(self) -> int:
+        """How many texts the model answered, usably or not."""
+        return sum(isinstance(score, Score | UnusableAnswer) for score in self.scores)

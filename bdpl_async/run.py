@@ -16,14 +16,16 @@ from enum import IntEnum
 
 import numpy as np
 
+from bdpl_async.cache import Cache
 from bdpl_async.config import Config
 from bdpl_async.errors import BdplError, BudgetExhausted, BudgetTooSmall, ProviderRefused
 from bdpl_async.evaluation import Evaluation, Gain
-from bdpl_async.events import Evaluated, Event, Finished, Note, Probed, Started, Step
+from bdpl_async.events import Evaluated, Event, Finished, Note, Step
 from bdpl_async.finals import choose, final
-from bdpl_async.gate import Stopped
+from bdpl_async.halt import Stopped
 from bdpl_async.methods import Method, make_method, searches
-from bdpl_async.plan import FEWEST_DEV, Plan, Sizes, make_plan, total
+from bdpl_async.notices import Notices, opening
+from bdpl_async.plan import FEWEST_DEV, Plan, total
 from bdpl_async.records import Prompt
 from bdpl_async.result import Baseline, Result
 from bdpl_async.sampling import minibatch
@@ -70,6 +72,7 @@ class Run:
         self._gain: Gain | None = None
         self._baseline = Baseline()
         self._reason = "steps"
+        self._notices = Notices(session.gate)
 
     @classmethod
     async def open(
@@ -78,6 +81,7 @@ class Run:
         scorer: Scorer,
         config: Config | None = None,
         *,
+        cache: Cache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Run:
         """Check all that can be checked, and divide the budget.
@@ -89,10 +93,11 @@ class Run:
         """
         config = config or task.config
         vocabulary = task.vocabulary() if searches(config) else ()
-        session = await Session.open(task, scorer, config, clock=clock)
-        gate = session.gate
-        plan = make_plan(_sizes(task, config), gate.ledger.budget, gate.cost)
-        return cls(session, vocabulary, plan)
+        session = Session.prepare(task, scorer, config, cache=cache, clock=clock)
+        await session.expect()
+        session.plan()  # what is too small whatever the probe finds is refused unsent
+        await session.probe()
+        return cls(session, vocabulary, session.plan())
 
     def _fresh_method(self) -> Method:
         """The method, paced by the updates that steps and budget allow."""
@@ -107,10 +112,12 @@ class Run:
             BudgetTooSmall: the seconds turned out not to buy one update; after `Finished`.
         """
         failure: BdplError | None = None
-        for event in self._opening():
+        for event in opening(self.session, self._plan, self._step_limit()):
             yield event
         try:
             async for event in self._phases():
+                for notice in self._notices.new():
+                    yield notice
                 yield event
         except Stopped:
             self._reason = "interrupted"
@@ -120,6 +127,8 @@ class Run:
         except BdplError as error:
             self._reason = "budget" if isinstance(error, BudgetTooSmall) else "provider"
             failure = error
+        for notice in self._notices.new():
+            yield notice
         yield Finished(self.gate.elapsed, self.result())
         if failure is not None:
             raise failure
@@ -147,24 +156,6 @@ class Run:
             data_sha256=task.data_sha256,
         )
 
-    def _opening(self) -> list[Event]:
-        task, settings, now = self.task, self.config.optimizer, self.gate.elapsed
-        return [
-            Started(
-                now,
-                task=task.name,
-                model=self.session.model,
-                method=settings.method,
-                seed=self.config.run.seed,
-                train=len(task.train),
-                dev=self._plan.dev,
-                test=self._plan.test,
-                steps=self._step_limit(),
-            ),
-            Probed(now, batch=self.gate.capabilities.batch, labels=task.words),
-            *(Note(now, note) for note in self._plan.notes),
-        ]
-
     async def _phases(self) -> AsyncIterator[Event]:
         empty = Prompt()
         dev = await self._first_score(empty)
@@ -190,19 +181,21 @@ class Run:
         except (BudgetExhausted, BudgetTooSmall) as error:
             if seconds is None:
                 raise
+            pace = self.gate.forecast.pace()
             raise BudgetTooSmall(
                 f"the budget of {seconds:g} seconds is too small for one update and its evaluation"
-                f" by {self.session.model}, which answers {self.gate.pace():.3g} prompts a second"
+                f" by {self.session.model}, which answers {pace:.3g} prompts a second"
             ) from error
 
     async def _plan_by_pace(self, prompt: Prompt, seconds: float) -> None:
         """Plan anew, with seconds as so many prompts at the pace of a few examples."""
         gate = self.gate
         await self.session.logprobs([prompt], self.task.dev.examples[:FEWEST_DEV])
-        affordable = int((seconds - gate.elapsed) * gate.pace())
+        used = gate.ledger.used.prompts
+        affordable = used + int((seconds - gate.elapsed) * gate.forecast.pace())
         prompts = max(1, min(affordable, gate.ledger.budget.prompts or affordable))
         budget = replace(gate.ledger.budget, prompts=prompts)
-        self._plan = make_plan(_sizes(self.task, self.config), budget, gate.cost)
+        self._plan = self.session.plan(budget)
         self._method = self._fresh_method()
 
     async def _learn(self) -> AsyncIterator[Event]:
@@ -213,7 +206,7 @@ class Run:
             if size is None:
                 self._reason = "budget"
                 return
-            before = self.gate.ledger.spent
+            before = self.gate.ledger.used
             step = await self._update(*size)
             if step is None:
                 return
@@ -223,7 +216,7 @@ class Run:
                     f"{self.session.model}: no usable answer in {PATIENCE} updates running"
                 )
             yield step
-            idle = idle + 1 if self.gate.ledger.spent == before else 0
+            idle = idle + 1 if self.gate.ledger.used == before else 0
             if limit is None and idle == IDLE:  # what costs nothing never uses a budget up
                 note = f"{IDLE} updates running asked nothing new: the search has settled"
                 yield Note(self.gate.elapsed, note)
@@ -278,23 +271,15 @@ class Run:
         return None
 
     def _fits(self, asks: Sequence[int]) -> bool:
-        return self.gate.affords(total(self.gate.cost, asks))
+        return self.gate.forecast.affords(total(self.gate.forecast.cost, asks))
 
     def _step_limit(self) -> int | None:
         """The user's steps; without them and without a budget that runs out, a default."""
         budget = self.gate.ledger.budget
-        limits = (budget.requests, budget.prompts, budget.tokens, budget.seconds)
+        limits = (budget.requests, budget.prompts, budget.tokens, budget.usd, budget.seconds)
         limited = any(limit is not None for limit in limits)
         return self.config.optimizer.steps or (None if limited else DEFAULT_STEPS)
 
 
 def _rng(seed: int, purpose: _Purpose, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, purpose, number])
-
-
-def _sizes(task: Task, config: Config) -> Sizes:
-    settings, dev, test = config.optimizer, len(task.dev), len(task.test)
-    if not searches(config):
-        return Sizes(0, dev, test, 1)
-    update = settings.samples * min(settings.batch, len(task.train))
-    return Sizes(update, dev, test, settings.finalists)

@@ -19,7 +19,16 @@ from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from bdpl_async.records import Billed, Price, Reply, Request, Text
 
-__all__ = ["Capabilities", "Counting", "Keyed", "Line", "Probing", "Scorer", "capabilities_of"]
+__all__ = [
+    "Capabilities",
+    "Counting",
+    "Keyed",
+    "Line",
+    "Probing",
+    "Recalling",
+    "Scorer",
+    "capabilities_of",
+]
 
 Answer = TypeVar("Answer", bound=Billed)
 
@@ -55,6 +64,7 @@ class Capabilities:
         causal: reads only what stands before the mask.
         readout: how label probabilities are read, by its name in the configuration.
         completion: tokens that the model writes for one text, at most.
+        exact: `Counting.count` gives what will be billed, not only a bound of it.
         probes: requests that `probe` sends, at most, retries aside.
         price: USD per million tokens, if it is known.
         notes: what a person should know: each fall-back, each warning, a sentence each.
@@ -67,6 +77,7 @@ class Capabilities:
     causal: bool = False
     readout: str | None = None
     completion: int = 0
+    exact: bool = False
     probes: int = 0
     price: Price | None = None
     notes: tuple[str, ...] = ()
@@ -125,6 +136,23 @@ class Keyed(Protocol):
         Canonical JSON of dialect, endpoint, model and revision, the body as if this text were
         sent alone, and the label words. It holds no key of an account.
         """
+        ...
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A scorer that can repeat a probe from a record of it, sending nothing."""
+
+    def circumstances(self, request: Request) -> bytes:
+        """What a probe by `request` depends on, spelled out; no key of an account."""
+        ...
+
+    async def recorded(self, request: Request, line: Line) -> tuple[Capabilities, bytes]:
+        """`Probing.probe`, and its record."""
+        ...
+
+    async def recall(self, request: Request, record: bytes) -> Capabilities | None:
+        """What the recorded probe found; None if the record does not tell."""
         ...
 
 

@@ -13,14 +13,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bdpl_async.budget import Budget, Ledger
+from bdpl_async.budget import Amount, Budget, Ledger
+from bdpl_async.cache import Cache
+from bdpl_async.channel import Channel, Terms
 from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError, ProviderRefused
 from bdpl_async.evaluation import Evaluation, evaluate, logprob_array
 from bdpl_async.gate import Gate
 from bdpl_async.losses import LOSSES
-from bdpl_async.records import Example, Prompt, Request
-from bdpl_async.scorer import Probing, Scorer, capabilities_of
+from bdpl_async.methods import searches
+from bdpl_async.plan import Plan, Sizes, make_plan
+from bdpl_async.probing import probe
+from bdpl_async.records import Example, Price, Prompt, Request
+from bdpl_async.scorer import Capabilities, Probing, Scorer, capabilities_of
 from bdpl_async.task import Split, Task
 from bdpl_async.unbuilt import refuse_unbuilt
 
@@ -36,50 +41,102 @@ class Session:
     task: Task
     config: Config
     gate: Gate
-    model: str
+    scorer: Scorer
 
     @classmethod
-    async def open(
+    def prepare(
         cls,
         task: Task,
         scorer: Scorer,
         config: Config,
         *,
+        cache: Cache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Session:
-        """Probe the model with the task's longest row, before anything is spent.
+        """Put the task in front of the model; nothing is sent.
 
         Raises:
-            ConfigError: a budget in USD, and no price.
-            LabelError: a label word cannot be read off this model.
-            ProviderRefused: the model cannot be used at all.
+            ConfigError: a budget in USD and no price, or a template that this model cannot read.
         """
         refuse_unbuilt(config)
         capabilities = capabilities_of(scorer)
-        filled = Prompt(("prompt",) * config.prompt.length)  # some prompt of the task's length
-        if config.budget.usd is not None and not capabilities.local:
-            raise ConfigError(
-                f"budget.usd: no price is known for {scorer.name}",
-                hint="limit requests, prompts or tokens instead",
-            )
-        if isinstance(scorer, Probing):
-            longest = max(task.train.examples, key=lambda row: sum(map(len, row.columns.values())))
-            texts = tuple(task.text(prompt, longest) for prompt in (filled, Prompt()))
-            capabilities = await scorer.probe(Request(texts, task.words))
-        if config.model.batch_prompts is not None:
-            capabilities = replace(capabilities, batch=config.model.batch_prompts)
-        gate = Gate(
-            scorer,
-            Ledger(Budget(**config.budget.model_dump())),
-            task.words,
-            capabilities,
-            concurrency=config.model.concurrency,
-            timeout=config.model.timeout,
-            clock=clock,
+        if capabilities.causal:
+            _refuse_behind_mask(task)
+        model = config.model
+        if model.batch_prompts is not None and (capabilities.local or not _probes(scorer)):
+            capabilities = replace(capabilities, batch=model.batch_prompts)
+        terms = Terms(
+            concurrency=model.concurrency,
+            timeout=None if capabilities.local else model.timeout,
+            attempts=model.attempts,
+            rpm=model.rpm,
+            tpm=model.tpm,
+            price=_price(config, scorer.name, capabilities),
         )
-        if config.budget.tokens is not None:
-            await gate.expect([task.text(filled, example) for example in task.train.examples])
-        return cls(task, config, gate, scorer.name)
+        ledger = Ledger(Budget(**config.budget.model_dump()))
+        channel = Channel(scorer.name, ledger, terms, clock=clock)
+        gate = Gate(scorer, task.words, channel, capabilities, cache)
+        return cls(task, config, gate, scorer)
+
+    @classmethod
+    async def open(cls, task: Task, scorer: Scorer, config: Config) -> Session:
+        """Prepare and probe, for scoring without a run."""
+        session = cls.prepare(task, scorer, config)
+        await session.expect()
+        await session.probe()
+        return session
+
+    @property
+    def model(self) -> str:
+        """PROVIDER/MODEL."""
+        return self.scorer.name
+
+    async def expect(self) -> None:
+        """See how many tokens a text of this task takes, for plans made before any answer."""
+        if self.config.budget.tokens is not None or self.config.budget.usd is not None:
+            sample = [self.task.text(self._filled, row) for row in self.task.train.examples]
+            await self.gate.forecast.expect(sample)
+
+    async def probe(self) -> None:
+        """Resolve label words and try sample texts, before more is spent.
+
+        Raises:
+            LabelError: a label word cannot be read off this model.
+            ProviderError: the model cannot be used.
+        """
+        await probe(self.gate, self.scorer, self._sample())
+
+    def plan(self, budget: Budget | None = None) -> Plan:
+        """Divide the grant, or `budget` instead, by the prices known now.
+
+        Raises:
+            BudgetTooSmall: it does not buy one update and its evaluation.
+        """
+        gate = self.gate
+        used = gate.ledger.used
+        if not used.requests:  # the probe is still to come
+            probes = gate.capabilities.probes
+            used = Amount(probes, 2 * probes, round(2 * probes * gate.forecast.tokens_per_prompt))
+        return make_plan(self._sizes(), budget or gate.ledger.budget, gate.forecast.cost, used)
+
+    def _sizes(self) -> Sizes:
+        settings, dev, test = self.config.optimizer, len(self.task.dev), len(self.task.test)
+        if not searches(self.config):
+            return Sizes(0, dev, test, 1)
+        update = settings.samples * min(settings.batch, len(self.task.train))
+        return Sizes(update, dev, test, settings.finalists)
+
+    @property
+    def _filled(self) -> Prompt:
+        """Some prompt of the task's length."""
+        return Prompt(("prompt",) * self.config.prompt.length)
+
+    def _sample(self) -> Request:
+        """The longest row for a model here, whose window is known; a usual one for a server."""
+        rows = sorted(self.task.train.examples, key=lambda row: sum(map(len, row.columns.values())))
+        row = rows[-1] if self.gate.capabilities.local else rows[len(rows) // 2]
+        texts = tuple(self.task.text(prompt, row) for prompt in (self._filled, Prompt()))
+        return Request(texts, self.task.words)
 
     async def logprobs(self, prompts: Sequence[Prompt], examples: Sequence[Example]) -> Floats:
         """(I, B, C) label log-probabilities of every prompt before every example.
@@ -123,3 +180,40 @@ class Session:
                 f" {self.gate.trouble}"
             )
         return found
+
+
+def _probes(scorer: Scorer) -> bool:
+    return isinstance(scorer, Probing)
+
+
+def _price(config: Config, name: str, capabilities: Capabilities) -> Price | None:
+    """What the user says tokens cost, else what is known.
+
+    Raises:
+        ConfigError: a budget in USD, and no price.
+    """
+    model = config.model
+    if model.price_in is not None and model.price_out is not None:
+        return Price(model.price_in, model.price_out)
+    if config.budget.usd is not None and capabilities.price is None and not capabilities.local:
+        raise ConfigError(
+            f"budget.usd: no price is known for {name}",
+            hint="give --price-in and --price-out in USD per million tokens, or limit requests,"
+            " prompts or tokens instead",
+        )
+    return capabilities.price
+
+
+def _refuse_behind_mask(task: Task) -> None:
+    """See to it that a model which reads up to the mask reads the prompt and the data.
+
+    Raises:
+        ConfigError: naming the template.
+    """
+    if not task.template.prompt_first or not task.template.columns_first:
+        what = "{prompt}" if not task.template.prompt_first else "no column of the data"
+        where = "stands behind {mask}" if what == "{prompt}" else "stands before {mask}"
+        raise ConfigError(
+            f"task.template: {what} {where}, and a causal model reads only what is before it",
+            hint="write a template that ends in {mask}",
+        )

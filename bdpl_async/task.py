@@ -269,15 +269,19 @@ def _absolute(config: Config, folder: Path) -> Config:
         prompt = prompt.model_copy(update={"vocabulary": _place(folder, prompt.vocabulary)})
     if prompt.corpus is not None:
         prompt = prompt.model_copy(update={"corpus": _place(folder, prompt.corpus)})
-    run = config.run.model_copy(update={"data": None, "out": _place(folder, config.run.out)})
+    cache, tokenizer = config.run.cache, config.model.tokenizer
+    if cache is not None and cache != "none" and "://" not in cache:
+        cache = _place(folder, cache)
+    run = {"data": None, "out": _place(folder, config.run.out), "cache": cache}
     return config.model_copy(
         update={
             "task": table.model_copy(update=names),
             "prompt": prompt,
-            "run": run,
+            "model": config.model.model_copy(update={"tokenizer": _place(folder, tokenizer)}),
+            "run": config.run.model_copy(update=run),
         }
     )
 
 
 def _place(folder: Path, file: str | None) -> str | None:
-    return None if file is None else str((folder / file).absolute())
+    return None if file is None else str((folder / Path(file).expanduser()).absolute())

@@ -81,6 +81,12 @@ class Template:
         """Whether the prompt stands before the mask, where a causal model reads it."""
         return self.parts.index(_PROMPT) < self.parts.index(_MASK)
 
+    @property
+    def columns_first(self) -> bool:
+        """Whether any column of the data stands before the mask."""
+        before = self.parts[: self.parts.index(_MASK)]
+        return any(isinstance(part, _Field) and part != _PROMPT for part in before)
+
     def render(self, prompt_text: str, columns: Mapping[str, str]) -> Text:
         """Fill the template; an empty prompt takes a space with it that would be left over.
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 from bdpl_async.budget import Budget
+from bdpl_async.cache import Cache
+from bdpl_async.cachefile import open_cache
 from bdpl_async.config import Config
 from bdpl_async.events import Event, Finished
 from bdpl_async.result import Result
 from bdpl_async.run import Run
 from bdpl_async.rundir import RunDir, refuse_taken
-from bdpl_async.scorer import Scorer
+from bdpl_async.scorer import Keyed, Scorer
 from bdpl_async.task import Task
 
-__all__ = ["follow", "tune"]
+__all__ = ["follow", "opened", "tune"]
 
 Listener = Callable[[Event], None]
 
@@ -53,8 +55,24 @@ async def tune(
         refuse_taken(folder)
     if config.run.seed != task.config.run.seed:  # its own dev split and k-shot draw follow the seed
         task = Task.from_config(config, Path.cwd())
-    run = await Run.open(task, scorer, config)
-    return await follow(run, folder, on_event or (lambda event: None))
+    async with opened(config, scorer) as cache:
+        run = await Run.open(task, scorer, config, cache=cache)
+        return await follow(run, folder, on_event or (lambda event: None))
+
+
+@asynccontextmanager
+async def opened(config: Config, scorer: Scorer) -> AsyncIterator[Cache | None]:
+    """The response cache that the configuration names, for a scorer whose answers can be kept.
+
+    Raises:
+        ConfigError: the path that was given can never work.
+    """
+    cache = open_cache(config.run.cache) if isinstance(scorer, Keyed) else None
+    try:
+        yield cache
+    finally:
+        if cache is not None:
+            await cache.close()
 
 
 async def follow(run: Run, out: Path | None, on_event: Listener) -> Result:

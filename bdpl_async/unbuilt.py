@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bdpl_async.config import ChatTable, Config
+from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError
 
 __all__ = ["refuse_unbuilt"]
@@ -14,16 +14,9 @@ def refuse_unbuilt(config: Config) -> None:
     Raises:
         ConfigError: naming the first key that has none yet.
     """
-    model = config.model
     asked = {
-        "run.cache": config.run.cache not in (None, "none"),
-        "model.rpm": model.rpm is not None,
-        "model.tpm": model.tpm is not None,
-        "model.price_in": model.price_in is not None,
-        "model.price_out": model.price_out is not None,
         "optimizer.calibration": config.optimizer.calibration != "none",
         "models": bool(config.models),
-        "chat": config.chat != ChatTable(),
     }
     for key, given in asked.items():
         if given:

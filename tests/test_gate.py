@@ -12,14 +12,19 @@ from typing import Literal
 import pytest
 
 from bdpl_async.budget import Amount, Budget, Ledger
+from bdpl_async.cache import Cache, Entry
+from bdpl_async.channel import Channel, Terms
 from bdpl_async.errors import (
     BudgetExhausted,
     ProviderError,
     ProviderRefused,
     ProviderUnavailable,
     RequestFailed,
+    ServerFault,
+    UnusableAnswer,
 )
-from bdpl_async.gate import Gate, Stopped
+from bdpl_async.gate import Gate
+from bdpl_async.halt import Stopped
 from bdpl_async.records import Reply, Request, Score, Text, Usage
 from bdpl_async.scorer import Capabilities
 
@@ -72,18 +77,16 @@ def gate_for(
     concurrency: int = 8,
     timeout: float | None = None,
     clock: Callable[[], float] = lambda: 0.0,
+    cache: Cache | None = None,
 ) -> Gate:
-    capabilities = Capabilities(batch=batch, order=order)
-    ledger = Ledger(budget or Budget())
-    return Gate(
-        scorer,
-        ledger,
-        LABELS,
-        capabilities,
-        concurrency=concurrency,
-        timeout=timeout,
-        clock=clock,
-    )
+    terms = Terms(concurrency=concurrency, timeout=timeout)
+    channel = Channel(scorer.name, Ledger(budget or Budget()), terms, clock=clock, sleep=at_once)
+    return Gate(scorer, LABELS, channel, Capabilities(batch=batch, order=order), cache)
+
+
+async def at_once(seconds: float) -> None:
+    """A pause that takes no time."""
+    await asyncio.sleep(0)
 
 
 def values(outcomes: Sequence[object]) -> list[float]:
@@ -177,8 +180,8 @@ async def test_the_smaller_concurrency_counts(
             flying -= 1
             return by_number(request)
 
-    capabilities = Capabilities(concurrency=scorer_limit)
-    gate = Gate(Slow(), Ledger(Budget()), LABELS, capabilities, concurrency=user)
+    channel = Channel("test/slow", Ledger(Budget()), Terms(concurrency=user))
+    gate = Gate(Slow(), LABELS, channel, Capabilities(concurrency=scorer_limit))
     await gate.score(texts(30))
     assert peak == most
 
@@ -196,26 +199,165 @@ async def test_a_failed_member_fails_alone() -> None:
     assert await gate.score(texts(3)) == [GOOD, odd, GOOD]
     assert gate.ledger.spent == Amount(requests=1, prompts=2, tokens=7)
     assert gate.totals().failures == 1
-    await gate.score(texts(3))
-    assert scorer.sent[1].texts == (texts(2)[1],)  # a failure is no answer: it is asked again
+    assert await gate.score(texts(3)) == [GOOD, odd, GOOD]
+    assert len(scorer.sent) == 1  # it would fail again
 
 
-async def test_a_failed_request_fails_its_texts_only() -> None:
-    """RequestFailed ends one request, counted as sent; the others go on."""
+async def test_a_bad_text_does_not_sink_its_neighbours() -> None:
+    """A request that fails is parted until the bad text stands alone; every attempt counts."""
 
     def answer(request: Request) -> Reply:
-        if number_of(request.texts[0]) == 2:
-            raise RequestFailed("always this one")
+        if any(number_of(text) == 5 for text in request.texts):
+            raise RequestFailed("always this one", fate="refused")
         return by_number(request)
 
-    gate = gate_for(Counting(answer), batch=2)
-    outcomes = await gate.score(texts(6))
-    assert [isinstance(outcome, Score) for outcome in outcomes] == [True] * 2 + [False] * 2 + [
-        True
-    ] * 2
-    assert gate.ledger.spent.requests == 3
-    assert gate.ledger.spent.prompts == 4
-    assert gate.totals().failures == 2
+    scorer = Counting(answer)
+    gate = gate_for(scorer, batch=8)
+    outcomes = await gate.score(texts(16))
+    assert [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, Score)] == [5]
+    assert gate.ledger.spent == Amount(requests=8, prompts=15, tokens=15)  # 8, 4, 4, 2, 1, 1, 2, 8
+    assert len(scorer.sent) == 8
+    await gate.score(texts(16))
+    assert len(scorer.sent) == 8  # known to fail
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+async def test_a_text_on_which_the_server_breaks_fails_alone(concurrency: int) -> None:
+    """The same 500 again and again is the text's, as long as others are answered."""
+
+    def answer(request: Request) -> Reply:
+        if any(number_of(text) % 50 == 7 for text in request.texts):
+            raise ServerFault("500", fate="refused")
+        return by_number(request)
+
+    gate = gate_for(Counting(answer), batch=4, concurrency=concurrency)
+    outcomes = await gate.score(texts(100))
+    assert [n for n, o in enumerate(outcomes) if not isinstance(o, Score)] == [7, 57]
+
+
+async def test_a_provider_that_is_down_ends_the_ask() -> None:
+    """Request after request given up, and no answer to any: no need to try a thousand more."""
+
+    def answer(request: Request) -> Reply:
+        raise ProviderUnavailable("503", fate="refused")
+
+    scorer = Counting(answer)
+    with pytest.raises(ProviderUnavailable, match="503"):
+        await gate_for(scorer, concurrency=1).score(texts(1000))
+    assert len(scorer.sent) == 3 * 8
+
+
+async def test_an_unusable_answer_is_asked_for_again() -> None:
+    """Null or NaN once is an accident: only the texts concerned travel again, all of it paid."""
+    seen: set[Text] = set()
+
+    def answer(request: Request) -> Reply:
+        fresh = [text for text in request.texts if text not in seen]
+        seen.update(request.texts)
+        bad = {text for text in fresh if number_of(text) % 3 == 0}
+        outcomes = [UnusableAnswer("null") if t in bad else GOOD for t in request.texts]
+        return Reply(outcomes, Usage(prompt_tokens=len(request.texts)))
+
+    scorer = Counting(answer)
+    gate = gate_for(scorer, batch=4, concurrency=1)
+    assert await gate.score(texts(8)) == [GOOD] * 8
+    assert [len(request.texts) for request in scorer.sent] == [4, 2, 4, 1]
+    assert gate.ledger.spent == Amount(requests=4, prompts=11, tokens=11)
+
+
+async def test_what_the_model_says_on_purpose_is_not_asked_again() -> None:
+    """A model that says no label word would say the same again."""
+    wrong = UnusableAnswer("it said 'maybe'", retryable=False)
+    scorer = Counting(lambda request: Reply([wrong], Usage(prompt_tokens=1)))
+    gate = gate_for(scorer)
+    assert await gate.score(texts(1)) == [wrong]
+    assert gate.ledger.spent == Amount(requests=1, prompts=1, tokens=1)
+
+
+async def test_one_text_flies_once() -> None:
+    """Two asks at the same time share what both need."""
+    scorer = Counting(pauses=random.Random(5))
+    gate = gate_for(scorer, concurrency=2)
+    first, second = await asyncio.gather(gate.score(texts(20)), gate.score(texts(20, 10)))
+    assert values(first) == list(range(20))
+    assert values(second) == list(range(10, 30))
+    assert scorer.texts_sent == 30
+
+
+async def test_who_waits_for_another_ask_sends_itself_when_that_fails() -> None:
+    """The failure of one ask is not the failure of the next."""
+    scorer = Counting(pauses=random.Random(6))
+    gate = gate_for(scorer)
+    first = asyncio.create_task(gate.score(texts(5)))
+    second = asyncio.create_task(gate.score(texts(5)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    first.cancel()
+    assert values(await second) == list(range(5))
+    assert 5 < scorer.texts_sent <= 10
+
+
+class Shelf:
+    """A cache that outlives gates, and counts its readers."""
+
+    trouble: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, Entry] = {}
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
+        return {key: self.entries[key] for key in keys if key in self.entries}
+
+    def put(self, key: bytes, entry: Entry) -> None:
+        self.entries[key] = entry
+
+    async def close(self) -> None:
+        return None
+
+
+class Keyed(Counting):
+    """A scorer that says what an answer depends on."""
+
+    def key(self, text: Text, labels: tuple[str, ...]) -> bytes:
+        return repr((text.before, labels)).encode()
+
+
+async def test_what_the_cache_answers_fills_the_budget_and_costs_nothing() -> None:
+    """A warm run takes the course of the cold one, to the last token, without sending."""
+    shelf, budget = Shelf(), Budget(requests=7, prompts=25, tokens=300)
+    ends = []
+    for run in range(2):
+        scorer = Keyed(pauses=random.Random(7))
+        gate = gate_for(scorer, budget, batch=4, cache=shelf)
+        outcomes = await gate.score(texts(22))
+        used, cost = gate.ledger.used, gate.forecast.cost(4)
+        ends.append((values(outcomes), used, cost, gate.channel.slack))
+        assert len(scorer.sent) == (0 if run else 6)
+        assert gate.ledger.spent == (Amount() if run else used)
+        assert gate.totals().cache_hits == (22 if run else 0)
+    assert ends[0] == ends[1]
+
+
+async def test_only_what_the_cache_lacks_is_sent() -> None:
+    """A half warm batch travels half full."""
+    shelf = Shelf()
+    await gate_for(Keyed(), batch=4, cache=shelf).score(texts(10)[::2])
+    scorer = Keyed()
+    gate = gate_for(scorer, batch=4, concurrency=1, cache=shelf)
+    assert values(await gate.score(texts(10))) == list(range(10))
+    assert [len(request.texts) for request in scorer.sent] == [2, 2, 1]
+    assert gate.ledger.spent == Amount(requests=3, prompts=5, tokens=5)
+    assert gate.ledger.replayed == Amount(requests=0, prompts=5, tokens=5)
+
+
+async def test_paid_answers_are_kept_when_the_ask_fails() -> None:
+    """What was answered before the end of the budget is in the cache."""
+    shelf = Shelf()
+    gate = gate_for(Keyed(), Budget(requests=6), cache=shelf)
+    with pytest.raises(BudgetExhausted):
+        await gate.score(texts(20))
+    assert len(shelf.entries) == 6
 
 
 @pytest.mark.parametrize("surplus", [-1, 1, 50])
@@ -223,7 +365,7 @@ async def test_a_wrong_number_of_scores_is_not_guessed_at(surplus: int) -> None:
     """Scores that cannot be matched with texts are an error, and never break the budget."""
     scorer = Counting(lambda request: Reply([GOOD] * (len(request.texts) + surplus)))
     gate = gate_for(scorer, Budget(prompts=3), batch=3)
-    with pytest.raises(ProviderUnavailable, match=f"{3 + surplus} scores for 3 texts"):
+    with pytest.raises(ProviderRefused, match=f"{3 + surplus} scores for 3 texts"):
         await gate.score(texts(3))
     assert gate.ledger.spent.requests == 1
     assert gate.ledger.spent.prompts <= 3
@@ -248,11 +390,9 @@ async def test_impossible_answers_are_failures(logprobs: tuple[float, ...]) -> N
     scorer = Counting(lambda request: Reply([Score(logprobs)]))
     gate = gate_for(scorer)
     (outcome,) = await gate.score(texts(1))
-    assert isinstance(outcome, RequestFailed)
-    assert gate.ledger.spent == Amount(requests=1, prompts=1)
-    assert gate.totals().failures == 1
-    await gate.score(texts(1))
-    assert len(scorer.sent) == 2  # it did not go into the cache
+    assert isinstance(outcome, UnusableAnswer)
+    spent = gate.ledger.spent
+    assert spent.requests == spent.prompts == gate.totals().failures == len(scorer.sent) == 4
 
 
 @pytest.mark.parametrize("logprobs", [(0.0, -math.inf), (1e-6, -20.0), (-9999.0, -9998.0)])
@@ -262,9 +402,7 @@ async def test_extreme_but_possible_answers_are_taken(logprobs: tuple[float, ...
     assert await gate.score(texts(1)) == [Score(logprobs)]
 
 
-@pytest.mark.parametrize(
-    "error", [ProviderRefused("key"), ProviderUnavailable("503"), OSError("x")]
-)
+@pytest.mark.parametrize("error", [ProviderRefused("key"), OSError("x")])
 async def test_after_an_exception_nothing_is_held(error: Exception) -> None:
     """A request whose fate is unknown counts as spent in full; what was paid before is kept."""
 
@@ -316,11 +454,11 @@ async def test_a_timeout_is_the_providers_error() -> None:
             return by_number(request)
 
     gate = gate_for(Silent(), timeout=0.01)
-    with pytest.raises(ProviderUnavailable, match=r"no answer within 0\.01 s"):
-        await gate.score(texts(1))
+    (outcome,) = await gate.score(texts(1))
+    assert isinstance(outcome, ProviderUnavailable)
+    assert "no answer within 0.01 s" in str(outcome)
     assert gate.ledger.held == Amount()
-    assert gate.ledger.spent.requests == 1
-    assert gate.totals().failures == 1
+    assert gate.ledger.spent.requests == gate.totals().failures == 8
 
 
 async def test_a_stopped_gate_sends_nothing() -> None:
@@ -328,7 +466,7 @@ async def test_a_stopped_gate_sends_nothing() -> None:
     scorer = Counting()
     gate = gate_for(scorer)
     await gate.score(texts(3))
-    gate.stop.set()
+    gate.halt()
     for count in (3, 4):
         with pytest.raises(Stopped):
             await gate.score(texts(count))
@@ -346,7 +484,7 @@ async def test_stopping_in_the_middle_keeps_what_was_in_flight(concurrency: int)
             for _ in range(len(self.sent)):
                 await asyncio.sleep(0)
             if len(self.sent) >= 5:
-                gate.stop.set()
+                gate.halt()
             return by_number(request)
 
     scorer = Stopping()
@@ -356,7 +494,7 @@ async def test_stopping_in_the_middle_keeps_what_was_in_flight(concurrency: int)
     sent = len(scorer.sent)
     assert sent < 5 + concurrency
     assert gate.ledger.spent == Amount(requests=sent, prompts=sent, tokens=sent)
-    gate.stop.clear()
+    gate.channel.halt.asked = False
     assert len(await gate.score([request.texts[0] for request in scorer.sent])) == sent
     assert len(scorer.sent) == sent
 
@@ -365,7 +503,7 @@ async def test_a_halted_gate_gives_what_is_in_flight_a_few_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After `halt` a request that does not come back is given up and counts as spent."""
-    monkeypatch.setattr("bdpl_async.gate.GRACE", 0.05)
+    monkeypatch.setattr("bdpl_async.halt.GRACE", 0.05)
 
     class Hanging(Counting):
         async def score(self, request: Request) -> Reply:
@@ -412,8 +550,8 @@ async def test_seconds_are_a_budget() -> None:
     gate = gate_for(scorer, Budget(seconds=10), concurrency=1, clock=lambda: now)
     await gate.score(texts(5))
     assert gate.elapsed == gate.totals().seconds == 5.0
-    assert gate.affords(gate.cost(4))
-    assert not gate.affords(gate.cost(5))  # a fifth on top: 5 + 6 s
+    assert gate.forecast.affords(gate.forecast.cost(4))
+    assert not gate.forecast.affords(gate.forecast.cost(5))  # a fifth on top: 5 + 6 s
     with pytest.raises(BudgetExhausted, match="10 seconds"):
         await gate.score(texts(50))
     assert len(scorer.sent) == 10
@@ -490,6 +628,6 @@ async def test_failures_never_break_the_budget() -> None:
 async def test_the_price_of_an_ask_is_an_upper_bound() -> None:
     """`cost` counts whole batches, and tokens by what was seen with a tenth on top."""
     gate = gate_for(Counting(), batch=4)
-    assert gate.cost(9) == Amount(requests=3, prompts=9)
+    assert gate.forecast.cost(9) == Amount(requests=3, prompts=9)
     await gate.score(texts(10))
-    assert gate.cost(20) == Amount(requests=5, prompts=20, tokens=22)
+    assert gate.forecast.cost(20) == Amount(requests=5, prompts=20, tokens=22)

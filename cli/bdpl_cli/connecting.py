@@ -28,6 +28,12 @@ def connected(config: Config) -> AbstractAsyncContextManager[Scorer]:
         base_url=model.base_url,
         api_key_env=model.api_key_env,
         readout=model.readout,
+        timeout=model.timeout,
+        concurrency=model.concurrency,
+        batch_prompts=model.batch_prompts,
+        tokenizer=model.tokenizer,
+        system=config.chat.system,
+        ask=config.chat.ask,
         device=model.device,
         dtype=model.dtype,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -32,13 +31,12 @@ def evaluate(
 ) -> None:
     """Score one prompt on one split."""
     from bdpl_async.task import Task
+    from bdpl_cli.stdout import print_json
 
     text = _prompt(prompt, run)
     loaded = Task.from_toml(task, overrides=options.overrides())
     session, result = finish(_score(loaded, text, split))
     if json:
-        import orjson
-
         document = {
             "task": loaded.name,
             "model": session.model,
@@ -47,7 +45,7 @@ def evaluate(
             **asdict(result),
             "usage": asdict(session.gate.totals()),
         }
-        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+        print_json(document)
     else:
         from bdpl_cli.plaintext import clean
 
@@ -88,9 +86,11 @@ def _prompt(prompt: str | None, run: Path | None) -> str:
 
 
 async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation]:
-    from bdpl_async.errors import BudgetTooSmall, DataError
+
+    from bdpl_async.errors import DataError
     from bdpl_async.records import Prompt
     from bdpl_async.session import Session
+    from bdpl_async.tuning import opened
     from bdpl_cli.connecting import connected
 
     examples = {"train": task.train, "dev": task.dev, "test": task.test}[split]
@@ -100,14 +100,29 @@ async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation
             hint="name a file for it under [task], or take another --split",
         )
     Interrupt()
-    async with connected(task.config) as scorer:
-        session = await Session.open(task, scorer, task.config)
-        cost = session.gate.cost(len(examples))
-        if not session.gate.affords(cost):
-            limit = session.gate.ledger.shortage(cost) or "seconds"
-            granted = getattr(session.gate.ledger.budget, limit)
-            raise BudgetTooSmall(
-                f"the budget of {granted} {limit} is too small: scoring {len(examples)} {split}"
-                f" examples takes {cost.prompts} prompts in {cost.requests} requests"
-            )
+    async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
+        session = Session.prepare(task, scorer, task.config, cache=cache)
+        await session.expect()
+        _check_budget(session, len(examples), split)
+        await session.probe()
+        _check_budget(session, len(examples), split)
         return session, await session.evaluate(Prompt.of(text), examples)
+
+
+def _check_budget(session: Session, count: int, split: str) -> None:
+    """Refuse to begin what the budget does not finish.
+
+    Raises:
+        BudgetTooSmall: saying what it takes.
+    """
+    from bdpl_async.errors import BudgetTooSmall
+
+    forecast, ledger = session.gate.forecast, session.gate.ledger
+    cost = forecast.cost(count)
+    if not forecast.affords(cost):
+        limit = ledger.shortage(cost) or "seconds"
+        granted = getattr(ledger.budget, limit)
+        raise BudgetTooSmall(
+            f"the budget of {granted} {limit} is too small: scoring {count} {split}"
+            f" examples takes {cost.prompts} prompts in {cost.requests} requests"
+        )

@@ -26,15 +26,12 @@ USAGE, REFUSED, TOO_SMALL, INTERRUPTED = 2, 3, 4, 130
 UNBUILT = {
     "resume": "go on with a stopped run",
     "compare": "several models and methods on the same examples and budget",
-    "estimate": "what a run would send and cost",
     "sweep": "a grid of runs",
     "transfer": "a learned prompt on other models",
     "explain": "what the learned tokens do",
     "report": "one HTML file about a run",
     "export": "the learned prompt for other tools",
-    "probe": "what a model can do",
     "init": "write an annotated TASK.toml",
-    "cache": "the response cache",
 }
 
 app = App(
@@ -66,6 +63,25 @@ app.command(
     help="List the built-in tasks.",
     help_epilogue="Example: bdpl-async tasks --json",
 )
+app.command(
+    "bdpl_cli.estimate:estimate",
+    help="Say what a run would send and cost; nothing is sent.",
+    help_epilogue="Example: bdpl-async estimate task.toml --model openai/gpt-4o-mini --max-usd 5",
+)
+app.command(
+    "bdpl_cli.probe:probe",
+    help="Ask one model what it can do: read-outs, limits, label tokens.",
+    help_epilogue="Example: bdpl-async probe --model vllm/Qwen/Qwen3-4B --json",
+)
+cache = App(name="cache", help="Look after the response cache.", help_format="plaintext")
+cache.command("bdpl_cli.cache:stats", help="Say what is in the cache.")
+cache.command(
+    "bdpl_cli.cache:prune",
+    help="Remove old answers, the oldest first.",
+    help_epilogue="Example: bdpl-async cache prune --older-than 30 --max-mb 500",
+)
+cache.command("bdpl_cli.cache:verify", help="Check the file and every answer; --repair mends it.")
+app.command(cache)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -52,14 +52,17 @@ PATHS = (
     "task.test",
     "prompt.vocabulary",
     "prompt.corpus",
+    "model.tokenizer",
     "run.data",
     "run.out",
+    "run.cache",
 )
+NO_PATHS = ("", "pmi", "none")  # names that stand where a path may stand
 
 
 def _from_here(key: str, value: Value) -> Value:
-    if key in PATHS and isinstance(value, str) and value not in ("", "pmi"):
-        return str(Path(value).absolute())
+    if key in PATHS and isinstance(value, str) and value not in NO_PATHS and "://" not in value:
+        return str(Path(value).expanduser().absolute())
     return value
 
 

@@ -36,9 +36,10 @@ def run(
 
 
 async def _learn(task: Task) -> Result:
+
     from bdpl_async.run import Run
     from bdpl_async.rundir import refuse_taken
-    from bdpl_async.tuning import follow
+    from bdpl_async.tuning import follow, opened
     from bdpl_cli.connecting import connected
     from bdpl_cli.plaintext import clean
     from bdpl_cli.stdout import until_closed
@@ -47,8 +48,8 @@ async def _learn(task: Task) -> Result:
     out = _run_dir(task.config)
     refuse_taken(out)
     interrupt = Interrupt()
-    async with connected(task.config) as scorer:
-        learning = await Run.open(task, scorer)
+    async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
+        learning = await Run.open(task, scorer, cache=cache)
         interrupt.halt, interrupt.saved = learning.gate.halt, clean(str(out))
         view = until_closed(make_view(task.config.run.ui, out), interrupt.first)
         return await follow(learning, out, view)

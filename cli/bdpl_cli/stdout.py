@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["silence", "take_everything", "until_closed"]
+__all__ = ["print_json", "silence", "take_everything", "until_closed"]
 
 T = TypeVar("T")
 
@@ -37,3 +37,10 @@ def until_closed(show: Callable[[T], None], closed: Callable[[], None]) -> Calla
             closed()
 
     return careful
+
+
+def print_json(document: object) -> None:
+    """One JSON document on standard output, and nothing else there."""
+    import orjson
+
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")

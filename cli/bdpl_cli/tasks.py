@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -15,6 +14,7 @@ def tasks(
 ) -> None:
     """List the built-in tasks."""
     from bdpl_async.config import builtin_tasks, load_config
+    from bdpl_cli.stdout import print_json
 
     tables = {name: load_config(path).task for name, path in builtin_tasks().items()}
     rows = [
@@ -22,9 +22,7 @@ def tasks(
         for name, t in tables.items()
     ]
     if json:
-        import orjson
-
-        sys.stdout.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() + "\n")
+        print_json(rows)
         return
     for row in rows:
         print(f"{row['name']:<10} {row['metric']:<10} {row['template']}")

@@ -1,0 +1,300 @@
+"""One request's way to the model: reserve, wait for a turn, attempt, settle; and again if it helps.
+
+    reserve -> limiter -> attempt -> settle
+       ^                     | ProviderUnavailable
+       +------- wait --------+
+
+The only layer that retries. Every attempt reserves and settles for itself, so the ledger, the
+limiter and the events see all of them. It knows neither texts nor caches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from bdpl_async.backoff import too_long, wait
+from bdpl_async.budget import Amount, Ledger, Reservation
+from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderUnavailable, ServerFault
+from bdpl_async.events import Retry
+from bdpl_async.halt import Halt, Stopped
+from bdpl_async.limiter import Limiter, Ticket
+from bdpl_async.records import GRAIN, Billed, Price, Usage
+
+__all__ = ["Channel", "Terms"]
+
+TRIES_AT_A_DOOR = 3  # of a server that nobody ever reached: it is not running
+TRIES_OF_A_LIST = 3  # of several texts on which the server breaks, before they are parted
+MOST_TOKENS = 1_000_000  # a text; a report above it is a mistake of the server's
+Answer = TypeVar("Answer", bound=Billed)
+Exchange = Callable[[], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How requests may be sent.
+
+    Attributes:
+        concurrency: in flight at most.
+        timeout: seconds for one attempt in all; None for models that always answer.
+        attempts: tries of one request at most, the first included.
+        rpm: requests a minute.
+        tpm: tokens a minute.
+        price: USD per million tokens, where it is known.
+    """
+
+    concurrency: int = 64
+    timeout: float | None = None
+    attempts: int = 8
+    rpm: float | None = None
+    tpm: float | None = None
+    price: Price | None = None
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went through so far, beside what the ledger counts."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    retries: int = 0
+    failures: int = 0
+    answers: int = 0
+
+
+class Channel:
+    """Sends requests within a budget, within the provider's limits, and again where that helps.
+
+    Args:
+        name: the scorer's, for messages.
+        ledger: refuses what the budget does not hold.
+        terms: limits and prices.
+        clock: monotonic seconds.
+        sleep: as `asyncio.sleep`.
+        draw: uniform numbers in [0, 1) that spread waits; they decide no result.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ledger: Ledger,
+        terms: Terms,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = name
+        self.ledger = ledger
+        self.terms = terms
+        self.traffic = Traffic()
+        self.limiter = Limiter(
+            rpm=terms.rpm, tpm=terms.tpm, concurrency=terms.concurrency, clock=clock, sleep=sleep
+        )
+        self.slack = 0  # the most tokens by which a bound exceeded what was billed
+        self.retries: list[Retry] = []  # not yet told to anybody
+        self.halt = Halt(self._land)
+        self._clock, self._sleep, self._draw = clock, sleep, draw
+        self._began = clock()
+        self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
+        self._landed = asyncio.Event()
+        self._retrying = AsyncRetrying(
+            retry=retry_if_exception_type(ProviderUnavailable),
+            stop=self._enough,
+            wait=self._wait,
+            before_sleep=self._announce,
+            sleep=self._pause,
+            reraise=True,
+        )
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the channel was opened."""
+        return self._clock() - self._began
+
+    async def send(self, exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
+        """One request's answer, and what it is counted at.
+
+        Args:
+            exchange: sends the request anew whenever it is called.
+            bound: the most that one attempt can cost.
+
+        Raises:
+            BudgetExhausted: it does not fit into what is left.
+            ProviderError: no answer, however often it was tried.
+            Stopped: the run was asked to stop.
+        """
+        try:
+            return await self._attempt(exchange, bound)
+        except ProviderUnavailable as error:
+            first: list[ProviderUnavailable] = [error]
+
+        async def again(exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
+            if first:  # tenacity costs 16 us a call, so it first hears of a request that failed
+                raise first.pop()
+            self.traffic.retries += 1
+            return await self._attempt(exchange, bound)
+
+        # A copy: tenacity keeps the state of a call on the object.
+        return await self._retrying.copy()(again, exchange, bound)
+
+    async def _attempt(self, exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
+        """Reserve, wait for a turn, try once, settle; the ledger is right whatever happens."""
+        reservation = await self._admitted(bound)
+        ticket = await self._turn_of(reservation)
+        self.halt.flying += 1
+        patience = self._patience()
+        try:
+            async with asyncio.timeout(patience):
+                answer = await exchange()
+        except ProviderError as error:
+            self._failed(reservation, ticket, error)
+            raise
+        except TimeoutError:
+            late = self._late(patience)
+            self._failed(reservation, ticket, late)
+            raise late from None
+        except BaseException:  # cancelled, or a scorer with a mistake in it
+            self.ledger.lost(reservation)
+            self.limiter.failed(ticket, ProviderError(self.name))
+            raise
+        else:
+            usage = self._settle(reservation, ticket, answer)
+        finally:
+            self.halt.landed()
+            self._land()
+        return answer, usage
+
+    async def _turn_of(self, reservation: Reservation) -> Ticket:
+        """The limiter's ticket for what is reserved; without one, nothing stays reserved."""
+        ticket = None
+        try:
+            async with asyncio.timeout(self._time_left()):
+                ticket = await self.limiter.acquire(reservation.amount.tokens)
+            self._check()
+        except BaseException as error:
+            if ticket is not None:
+                self.limiter.abandoned(ticket)
+            self.ledger.release(reservation)
+            self._land()
+            if isinstance(error, TimeoutError):
+                raise self._over() from None
+            raise
+        return ticket
+
+    def _land(self) -> None:
+        """Let whoever waits for room in the budget look again."""
+        self._landed.set()
+
+    async def _admitted(self, bound: Amount) -> Reservation:
+        """The reservation to send with. A refusal is final only when nothing else is reserved.
+
+        So what is under way is never cancelled by it, and upper bounds that shrink when they
+        settle refuse nothing: what a budget buys does not depend on concurrency.
+        """
+        async with self._turn:
+            while True:
+                try:
+                    self._check()
+                    return self.ledger.reserve(bound)
+                except (BudgetExhausted, Stopped):
+                    if not self.ledger.holding:
+                        raise
+                self._landed.clear()
+                await self._landed.wait()
+
+    def _check(self) -> None:
+        """See whether anything may still be sent."""
+        if self.halt.asked:
+            raise Stopped
+        if (left := self._time_left()) is not None and left <= 0:
+            raise self._over()
+
+    def _over(self) -> BudgetExhausted:
+        return BudgetExhausted(f"the budget of {self.ledger.budget.seconds:g} seconds is over")
+
+    def _time_left(self) -> float | None:
+        limit = self.ledger.budget.seconds
+        return None if limit is None else limit - self.elapsed
+
+    def _patience(self) -> float | None:
+        """Seconds for one attempt: the user's time-out, or what is left of the budget."""
+        left = self._time_left()
+        if left is None or self.terms.timeout is None:
+            return self.terms.timeout if left is None else left
+        return min(self.terms.timeout, left)
+
+    def _late(self, patience: float | None) -> ProviderUnavailable:
+        within = f" within {patience:.3g} s" if patience is not None else ""
+        return ProviderUnavailable(
+            f"{self.name}: no answer{within}", hint="raise --timeout, or lower --concurrency"
+        )
+
+    def _failed(self, reservation: Reservation, ticket: Ticket, error: ProviderError) -> None:
+        """Count a request without an answer by what became of it."""
+        self.traffic.failures += 1
+        if error.fate == "unknown":
+            self.ledger.lost(reservation)
+        else:
+            self.ledger.settle(reservation, Amount(requests=1))
+        self.limiter.failed(ticket, error)
+
+    def _settle(self, reservation: Reservation, ticket: Ticket, answer: Billed) -> Usage:
+        """Count an answer at what it reports, or at its bound where the report cannot be true."""
+        bound, usage = reservation.amount, answer.usage
+        prompts = bound.prompts if answer.answered is None else min(answer.answered, bound.prompts)
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        if prompts and not prompts <= tokens <= MOST_TOKENS * prompts:
+            usage = Usage(prompt_tokens=bound.tokens, usd=usage.usd or bound.usd)
+            tokens = bound.tokens
+        elif not usage.usd and self.terms.price is not None:
+            usd = self.terms.price.usd(usage.prompt_tokens, usage.completion_tokens)
+            usage = Usage(usage.prompt_tokens, usage.completion_tokens, usd)
+        usd = -(-usage.usd // GRAIN) * GRAIN
+        self.ledger.settle(reservation, Amount(1, prompts, tokens, usd))
+        self.limiter.answered(ticket, tokens, answer.quotas)
+        self.slack = max(self.slack, bound.tokens - tokens)
+        self.traffic.answers += 1
+        self.traffic.prompt_tokens += usage.prompt_tokens
+        self.traffic.completion_tokens += usage.completion_tokens
+        return usage
+
+    def _enough(self, state: RetryCallState) -> bool:
+        """Whether one more try of this request would be one too many."""
+        error, tries = _error(state), state.attempt_number
+        bound: Amount = state.args[1]
+        unreached = error.fate == "unsent" and not self.traffic.answers
+        listed = isinstance(error, ServerFault) and bound.prompts > 1
+        return (
+            tries >= self.terms.attempts
+            or too_long(error)
+            or (unreached and tries >= TRIES_AT_A_DOOR)
+            or (listed and tries >= TRIES_OF_A_LIST)
+        )
+
+    def _wait(self, state: RetryCallState) -> float:
+        return wait(state.attempt_number, _error(state), self._draw())
+
+    def _announce(self, state: RetryCallState) -> None:
+        pause = state.next_action.sleep if state.next_action else 0.0
+        reason = str(_error(state)).splitlines()[0]
+        self.retries.append(Retry(self.elapsed, state.attempt_number + 1, pause, reason))
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep between two tries, unless the run is over before."""
+        self._check()
+        if (left := self._time_left()) is not None and seconds >= left:
+            raise self._over()
+        await self._sleep(seconds)
+
+
+def _error(state: RetryCallState) -> ProviderError:
+    error = state.outcome.exception() if state.outcome is not None else None
+    assert isinstance(error, ProviderError)  # noqa: S101  nothing else is tried again
+    return error

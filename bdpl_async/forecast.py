@@ -1,0 +1,93 @@
+"""What asks will cost, by what the answers so far have cost.
+
+Plans and "does one more update fit" are decided here; the ledger alone decides what may be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bdpl_async.budget import Amount
+from bdpl_async.channel import Channel
+from bdpl_async.records import Text
+from bdpl_async.scorer import Capabilities, Counting, Scorer
+
+__all__ = ["Forecast", "most_tokens"]
+
+MARGIN = 1.1  # on mean tokens: prompts to come may be longer than those answered
+BYTES_PER_TOKEN = 4.0  # of English; only until the model's side has said how many it counts
+TEXT_OVERHEAD = 8  # special tokens and a chat's frame, for the upper bound of a text's tokens
+
+
+class Forecast:
+    """Prices asks ahead.
+
+    Args:
+        channel: what went through so far.
+        scorer: may know its tokenizer.
+        capabilities: how the scorer is asked.
+    """
+
+    def __init__(self, channel: Channel, scorer: Scorer, capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
+        self._channel = channel
+        self._ledger = channel.ledger
+        self._scorer = scorer
+        self._expected = 0.0  # tokens a text, before the first answer
+
+    def pace(self) -> float:
+        """Prompts answered a second so far, less a sixth for what may go slower."""
+        return self._ledger.used.prompts / max(self._channel.elapsed, 1e-9) / 1.2
+
+    def affords(self, amount: Amount) -> bool:
+        """Whether so much more, by `cost`, still fits, with room for a bound's excess."""
+        limit, pace = self._ledger.budget.seconds, self.pace()
+        if limit is not None and pace and self._channel.elapsed + amount.prompts / pace > limit:
+            return False
+        price, slack = self._channel.terms.price, self._channel.slack
+        usd = price.usd(slack, 0) if price is not None else 0.0
+        return self._ledger.fits(amount + Amount(tokens=slack, usd=usd))
+
+    def cost(self, prompts: int) -> Amount:
+        """An upper bound of what one ask of so many texts takes, by the tokens seen so far."""
+        requests = -(-prompts // self.capabilities.batch)
+        tokens = round(prompts * self.tokens_per_prompt)
+        return Amount(requests, prompts, tokens, self._usd(prompts, tokens))
+
+    @property
+    def tokens_per_prompt(self) -> float:
+        """Mean tokens of the texts answered so far, else as expected; with a tenth on top."""
+        used = self._ledger.used
+        return MARGIN * (used.tokens / used.prompts if used.prompts else self._expected)
+
+    async def expect(self, sample: Sequence[Text]) -> None:
+        """Price texts by a sample until there are answers; a count that is a bound is cut down."""
+        mean = sum(await self._tokens(sample)) / len(sample)
+        self._expected = mean if self.capabilities.exact else mean / BYTES_PER_TOKEN
+
+    async def bound(self, texts: Sequence[Text]) -> Amount:
+        """What a request of these texts can cost at most; tokens are exact where they matter."""
+        budget, terms = self._ledger.budget, self._channel.terms
+        matter = budget.tokens is not None or terms.price is not None or terms.tpm is not None
+        prompt = sum(await self._tokens(texts) if matter else map(most_tokens, texts))
+        completion = self.capabilities.completion * len(texts)
+        usd = terms.price.usd(prompt, completion) if terms.price is not None else 0.0
+        return Amount(1, len(texts), prompt + completion, usd)
+
+    async def _tokens(self, texts: Sequence[Text]) -> list[int]:
+        """By the scorer's own tokenizer, or by the bytes: a token is at least one."""
+        if isinstance(self._scorer, Counting):
+            return await self._scorer.count(texts)
+        return [most_tokens(text) for text in texts]
+
+    def _usd(self, prompts: int, tokens: int) -> float:
+        price = self._channel.terms.price
+        if price is None:
+            return 0.0
+        written = prompts * self.capabilities.completion
+        return price.usd(max(0, tokens - written), written)
+
+
+def most_tokens(text: Text) -> int:
+    """An upper bound of the tokens of a text, by its bytes: a token is at least one."""
+    return TEXT_OVERHEAD + len((text.before + text.after).encode("utf-8", "replace"))

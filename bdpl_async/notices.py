@@ -1,0 +1,73 @@
+"""What a run says beside its own steps: how it begins, and what happened underneath since."""
+
+from __future__ import annotations
+
+from bdpl_async.events import Event, Note, Probed, Started
+from bdpl_async.gate import Gate
+from bdpl_async.plan import Plan
+from bdpl_async.session import Session
+
+__all__ = ["Notices", "opening"]
+
+LOW_MASS = 0.1  # label mass below which the model expects something else than a label word
+FEWEST = 32  # answers before label mass is judged
+
+
+def opening(session: Session, plan: Plan, steps: int | None) -> list[Event]:
+    """The first events of a run: what it is, what the probe found, what had to be cut."""
+    task, config, gate = session.task, session.config, session.gate
+    found, now = gate.capabilities, gate.elapsed
+    started = Started(
+        now,
+        task=task.name,
+        model=session.model,
+        method=config.optimizer.method,
+        seed=config.run.seed,
+        train=len(task.train),
+        dev=plan.dev,
+        test=plan.test,
+        steps=steps,
+    )
+    notes = [Note(now, note) for note in (*found.notes, *plan.notes)]
+    return [started, Probed(now, found.batch, task.words, found.readout), *notes]
+
+
+class Notices:
+    """Requests that were sent again, a cache in trouble, a model that expects other words."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._trouble: str | None = None
+        self._told = 0  # notes of the cache
+        self._judged = False
+
+    def new(self) -> list[Event]:
+        """What has not been told yet, oldest first."""
+        channel = self._gate.channel
+        retries, channel.retries = channel.retries, []
+        notes = [note for note in (*self._cache(), self._mass()) if note is not None]
+        return [*retries, *(Note(self._gate.elapsed, note) for note in notes)]
+
+    def _cache(self) -> list[str]:
+        cache = self._gate.cache
+        if cache is None:
+            return []
+        notes = list(cache.notes[self._told :])
+        self._told += len(notes)
+        if cache.trouble is not None and cache.trouble != self._trouble:
+            notes.append(cache.trouble)
+        self._trouble = cache.trouble
+        return notes
+
+    def _mass(self) -> str | None:
+        gate = self._gate
+        if self._judged or gate.mass is None or gate.ledger.used.prompts < FEWEST:
+            return None
+        self._judged = True
+        if gate.mass >= LOW_MASS:
+            return None
+        return (
+            f"{gate.channel.name} gives the label words only {gate.mass:.2g} of its probability on"
+            " average: end the template so that one of them must follow, or choose words that the"
+            " model would say"
+        )

@@ -1,0 +1,74 @@
+"""The probe of a run: from the cache where it was made before, else from the model.
+
+A probe that the cache repeats costs nothing and is made anew before anything is sent: the server
+may have changed since. So a run whose answers are all known sends nothing at all, and no run sends
+unprobed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, replace
+
+import orjson
+
+from bdpl_async.budget import Amount
+from bdpl_async.cache import digest
+from bdpl_async.gate import Gate
+from bdpl_async.records import Request
+from bdpl_async.scorer import Capabilities, Probing, Recalling, Scorer
+
+__all__ = ["probe"]
+
+
+async def probe(gate: Gate, scorer: Scorer, request: Request) -> None:
+    """Resolve label words and try sample texts, and ask from then on as was found best.
+
+    Raises:
+        LabelError: a label word cannot be read off this model.
+        ProviderError: the model cannot be used.
+    """
+    if gate.cache is None or not isinstance(scorer, Recalling):
+        if isinstance(scorer, Probing):
+            _adopt(gate, await scorer.probe(request, gate.line))
+        return
+    key = digest(scorer.circumstances(request))
+    cost, record = _parted(gate.cache.recall(key))
+    found = await scorer.recall(request, record) if record else None
+    if found is None:
+        await _recorded(gate, scorer, request)
+        return
+    gate.ledger.replay(cost)
+    _adopt(gate, found)
+
+    async def anew() -> None:
+        gate.ledger.replay(Amount() - cost)  # it is paid for after all
+        await _recorded(gate, scorer, request)
+
+    gate.before_sending = anew
+
+
+async def _recorded(gate: Gate, scorer: Recalling, request: Request) -> None:
+    before = gate.ledger.spent
+    found, record = await scorer.recorded(request, gate.line)
+    _adopt(gate, found)
+    if gate.cache is not None:
+        cost = orjson.dumps(astuple(gate.ledger.spent - before))
+        key = digest(scorer.circumstances(request))
+        gate.cache.remember(key, cost + b"\n" + record)
+
+
+def _parted(kept: bytes | None) -> tuple[Amount, bytes]:
+    """What the probe had cost, and its record; no record if there is none, or none of ours."""
+    cost, _, record = (kept or b"").partition(b"\n")
+    try:
+        requests, prompts, tokens, usd = orjson.loads(cost)
+        return Amount(int(requests), int(prompts), int(tokens), float(usd)), record
+    except (ValueError, TypeError):
+        return Amount(), b""
+
+
+def _adopt(gate: Gate, found: Capabilities) -> None:
+    """Ask as the probe found best; a model here keeps the batch that the user gave."""
+    if found.local:
+        found = replace(found, batch=gate.capabilities.batch)
+    gate.adopt(found)
