@@ -30,7 +30,7 @@ from bdpl_async.records import GRAIN, Billed, Price, Usage
 __all__ = ["Channel", "Terms"]
 
 TRIES_AT_A_DOOR = 3  # of a server that nobody ever reached: it is not running
-TRIES_OF_A_LIST = 3  # of several texts on which the server breaks, before they are parted
+TRIES_OF_A_LIST = 3  # of several texts, one of which may be what breaks the server each time
 MOST_TOKENS = 1_000_000  # a text; a report above it is a mistake of the server's
 Answer = TypeVar("Answer", bound=Billed)
 Exchange = Callable[[], Awaitable[Answer]]
@@ -118,12 +118,15 @@ class Channel:
         """Seconds since the channel was opened."""
         return self._clock() - self._began
 
-    async def send(self, exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
+    async def send(
+        self, exchange: Exchange[Answer], bound: Amount, *, divisible: bool = False
+    ) -> tuple[Answer, Usage]:
         """One request's answer, and what it is counted at.
 
         Args:
             exchange: sends the request anew whenever it is called.
             bound: the most that one attempt can cost.
+            divisible: the caller would rather part the request than try it to the end.
 
         Raises:
             BudgetExhausted: it does not fit into what is left.
@@ -135,14 +138,14 @@ class Channel:
         except ProviderUnavailable as error:
             first: list[ProviderUnavailable] = [error]
 
-        async def again(exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
+        async def again(divisible: bool) -> tuple[Answer, Usage]:
             if first:  # tenacity costs 16 us a call, so it first hears of a request that failed
                 raise first.pop()
             self.traffic.retries += 1
             return await self._attempt(exchange, bound)
 
         # A copy: tenacity keeps the state of a call on the object.
-        return await self._retrying.copy()(again, exchange, bound)
+        return await self._retrying.copy()(again, divisible)
 
     async def _attempt(self, exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
         """Reserve, wait for a turn, try once, settle; the ledger is right whatever happens."""
@@ -241,6 +244,7 @@ class Channel:
         self.traffic.failures += 1
         if error.fate == "unknown":
             self.ledger.lost(reservation)
+            self.traffic.prompt_tokens += reservation.amount.tokens
         else:
             self.ledger.settle(reservation, Amount(requests=1))
         self.limiter.failed(ticket, error)
@@ -268,14 +272,14 @@ class Channel:
     def _enough(self, state: RetryCallState) -> bool:
         """Whether one more try of this request would be one too many."""
         error, tries = _error(state), state.attempt_number
-        bound: Amount = state.args[1]
+        divisible: bool = state.args[0]
         unreached = error.fate == "unsent" and not self.traffic.answers
-        listed = isinstance(error, ServerFault) and bound.prompts > 1
+        bad = isinstance(error, ServerFault) or error.fate == "unknown"
         return (
             tries >= self.terms.attempts
             or too_long(error)
             or (unreached and tries >= TRIES_AT_A_DOOR)
-            or (listed and tries >= TRIES_OF_A_LIST)
+            or (divisible and bad and tries >= TRIES_OF_A_LIST)
         )
 
     def _wait(self, state: RetryCallState) -> float:

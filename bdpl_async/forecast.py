@@ -6,6 +6,7 @@ Plans and "does one more update fit" are decided here; the ledger alone decides 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 from bdpl_async.budget import Amount
 from bdpl_async.channel import Channel
@@ -16,6 +17,7 @@ __all__ = ["Forecast", "most_tokens"]
 
 MARGIN = 1.1  # on mean tokens: prompts to come may be longer than those answered
 BYTES_PER_TOKEN = 4.0  # of English; only until the model's side has said how many it counts
+CHANCE = 1.5  # failures to come may be more than those seen
 TEXT_OVERHEAD = 8  # special tokens and a chat's frame, for the upper bound of a text's tokens
 
 
@@ -49,10 +51,21 @@ class Forecast:
         return self._ledger.fits(amount + Amount(tokens=slack, usd=usd))
 
     def cost(self, prompts: int) -> Amount:
-        """An upper bound of what one ask of so many texts takes, by the tokens seen so far."""
-        requests = -(-prompts // self.capabilities.batch)
+        """An upper bound of what one ask of so many texts takes, by the tokens seen so far.
+
+        Where requests have failed, as many more are expected to.
+        """
+        waste = self._waste()
+        requests = ceil(-(-prompts // self.capabilities.batch) * waste)
+        prompts = ceil(prompts * waste)
         tokens = round(prompts * self.tokens_per_prompt)
         return Amount(requests, prompts, tokens, self._usd(prompts, tokens))
+
+    def _waste(self) -> float:
+        """Requests spent for one that was answered, and what chance may add; 1 without failures."""
+        spent, answers = self._ledger.spent.requests, self._channel.traffic.answers
+        failed = max(0, spent - answers)
+        return 1.0 + CHANCE * failed / answers if answers else 1.0
 
     @property
     def tokens_per_prompt(self) -> float:

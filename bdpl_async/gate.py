@@ -72,7 +72,7 @@ class Gate:
         self._asked: dict[Text, asyncio.Future[None]] = {}  # by asks that are under way
         self._cache_hits = 0
         self._barren = 0
-        self._answers_before = 0
+        self._answers_before = self._answers_at_first = 0
 
     @property
     def capabilities(self) -> Capabilities:
@@ -173,6 +173,7 @@ class Gate:
         outcomes.update({text: entry.score for text, entry in stored.items()})
         ours = asyncio.get_running_loop().create_future()
         sent = [text for request in left for text in request.texts]
+        self._answers_at_first = self.channel.traffic.answers
         self._asked.update(dict.fromkeys(sent, ours))
         try:
             work = fan_out(self._send, left, self._concurrency)
@@ -245,15 +246,21 @@ class Gate:
         return first | await self._send(Request(request.texts[middle:], request.labels))
 
     def _blame(self, error: ProviderError) -> None:
-        """See whether it is the provider that is down, and not the request that is bad.
+        """See whether it is the provider that is down, and not the text that is bad.
+
+        A provider that cannot be reached, or says that it is busy, is given up when request after
+        request was; one that breaks on what it was sent, when nothing of the ask was answered.
 
         Raises:
-            ProviderUnavailable: request after request was given up, and none was answered between.
+            ProviderUnavailable: the provider is down.
         """
         answers = self.channel.traffic.answers
         self._barren = 1 if answers != self._answers_before else self._barren + 1
         self._answers_before = answers
-        if isinstance(error, ProviderUnavailable) and self._barren >= BARREN:
+        if not isinstance(error, ProviderUnavailable) or self._barren < BARREN:
+            return
+        away = error.fate != "unknown" and not isinstance(error, ServerFault)
+        if away or answers == self._answers_at_first:
             raise error
 
     async def _answers(self, request: Request) -> dict[Text, Outcome]:
@@ -270,7 +277,8 @@ class Gate:
     async def _answer(self, request: Request) -> dict[Text, Outcome]:
         """One request and its answers, kept as soon as they are there."""
         bound = await self.forecast.bound(request.texts)
-        reply, usage = await self.channel.send(partial(self._scorer.score, request), bound)
+        exchange, divisible = partial(self._scorer.score, request), len(request.texts) > 1
+        reply, usage = await self.channel.send(exchange, bound, divisible=divisible)
         if len(reply.scores) != len(request.texts):
             name, count = self._scorer.name, len(request.texts)
             raise ProviderRefused(

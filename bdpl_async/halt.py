@@ -8,7 +8,7 @@ from typing import TypeVar
 
 __all__ = ["Halt", "Stopped"]
 
-GRACE = 5.0  # seconds that a halted run gives what is in flight
+GRACE = 4.5  # seconds that a halted run gives what is in flight; the rest of 5 is for saving
 T = TypeVar("T")
 
 

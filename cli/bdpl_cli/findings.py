@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Findings"]
 
-SHOWN = 60  # characters of a sample text or a list, for a person
 ANYWAY = 40  # columns that a text gets beside its name, however narrow the terminal is
 
 
@@ -58,7 +57,7 @@ class Findings:
             other = found.get(attempt.readout, attempt)
             if attempt is other or (attempt.works and not other.works):
                 found[attempt.readout] = attempt
-            elif not other.works:
+            elif not other.works and attempt.detail not in other.detail:
                 both = f"{other.detail}; {attempt.detail}"
                 found[attempt.readout] = replace(other, detail=both)
         return found
@@ -130,15 +129,19 @@ class Findings:
             [f"{self.survey.name}{where}", *self._verdict()],
             ["Read-outs", *self._readout_lines(width)],
             ["Label words", *self._label_lines(width)],
-            ["Samples", *(f"  {_short(repr(sample))}" for sample in self.samples)],
+            ["Samples", *self._sample_lines(width)],
             ["Limits", *self._limit_lines(width)],
-            [self._used()],
+            [self._used(), ""],
         ]
-        lines = [line for part in parts for line in (*part, "")]
+        lines = [line for part in parts if len(part) > 1 for line in (*part, "")][:-1]
         lines += [
             line for note in self.notes for line in _hanging("note: ", self._said(note), width)
         ]
         return [clean(line).rstrip() for line in (lines if self.notes else lines[:-1])]
+
+    def _sample_lines(self, width: int) -> Iterator[str]:
+        for number, sample in enumerate(self.samples, start=1):
+            yield f"  {number}  {_short(repr(sample), max(width - 5, ANYWAY))}"
 
     def _verdict(self) -> Iterator[str]:
         chosen, found = self.chosen, self.capabilities
@@ -166,16 +169,17 @@ class Findings:
         tokens = [_tokens(label) for label in labels]
         wide = max(map(len, tokens))
         for index, label in enumerate(labels):
-            values = "".join(f"{sample[index]:>10.4f}" for sample in seen)
+            values = "".join(f"{sample[index]:>11.4f}" for sample in seen)
             yield f"  {label.word!r:<{longest}}  {tokens[index]:<{wide}}{values}"
         if self.survey.trouble:
             yield from _hanging("  ", self._said(self.survey.trouble), width)
         if seen:
-            yield "  numbers: log-probabilities (nats) after each sample" + self._mass()
+            which = "after each sample" if len(seen) == len(self.samples) else "after one sample"
+            yield from _hanging("  ", f"log-probabilities (nats) {which}{self._mass()}", width)
 
     def _mass(self) -> str:
         mass = self.chosen.mass if self.chosen else None
-        return "" if mass is None else f"; together up to {mass:.3g} of all probability"
+        return "" if mass is None else f"; label mass {mass:.3g}: their share of all belief"
 
     def _limit_lines(self, width: int) -> Iterator[str]:
         limits = self._limits()
@@ -189,14 +193,12 @@ class Findings:
             "in flight": _if_known(
                 self.capabilities.concurrency if self.capabilities else None, "{} at most"
             ),
-            "models served": _short(", ".join(self.survey.models)) or None,
-            **{f"{quota.unit}": _quota(quota) for quota in self.survey.quotas},
+            "models served": _short(", ".join(self.survey.models), 3 * ANYWAY) or None,
+            **{f"rate of {quota.unit}": _quota(quota) for quota in self.survey.quotas},
         }
         for name, text in told.items():
             if text is not None:
                 yield from _hanging(f"  {name:<21}  ", text, width)
-        if not self.survey.quotas and self.survey.base_url:
-            yield "  rate limits            the server names none"
 
     def _temperature(self) -> str | None:
         ignored = self.chosen.temperature_ignored if self.chosen else None
@@ -207,10 +209,11 @@ class Findings:
     def _used(self) -> str:
         usage = self.usage
         tokens = usage.prompt_tokens + usage.completion_tokens
-        cost = f"USD {usage.usd:.6f}" if self.price or usage.usd else "price unknown"
+        cost = f"USD {usage.usd:.6f}" if self.price or usage.usd else "no price is known"
         cost = "free" if self.local else cost
-        counted = f"{usage.requests} requests, {usage.prompts} prompts, {tokens} tokens"
-        return f"This probe sent {counted} in {usage.seconds:.1f} s: {cost}"
+        counts = {"request": usage.requests, "prompt": usage.prompts, "token": tokens}
+        counted = ", ".join(f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in counts.items())
+        return f"This probe took {counted}, {usage.seconds:.1f} s; {cost}"
 
     def _said(self, text: str) -> str:
         """A sentence without the scorer's name, which stands above."""
@@ -235,7 +238,7 @@ def _readout(attempt: Attempt) -> dict[str, object]:
 def _tokens(label: LabelWord) -> str:
     """``1 token (352)``, or the pieces of a word that is several; empty where nobody tells."""
     if label.single is None:
-        return "tokens not known"
+        return ""
     if label.single:
         return f"1 token ({', '.join(map(str, label.ids))})"
     pieces = map(repr, label.pieces) if label.pieces else map(str, label.ids)
@@ -255,8 +258,8 @@ def _if_known(value: float | None, form: str) -> str | None:
     return None if value is None else form.format(value)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _hanging(head: str, text: str, width: int) -> Iterable[str]:

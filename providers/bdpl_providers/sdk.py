@@ -172,7 +172,7 @@ class SdkTransport:
         return answer(
             response.status_code,
             response.headers,
-            response.content,
+            self._peer.cleared(response.content),
             peer=self._peer,
             asked=asked,
             clock=self._clock,
@@ -198,7 +198,7 @@ class SdkTransport:
             request = response.request
             raise too_large(self.name, f"{request.method} {request.url.path}")
         await stream.aclose()
-        response.stream = httpx2.ByteStream(bytes(body))
+        response.stream = httpx2.ByteStream(self._peer.cleared(bytes(body)))
 
     def _ours(self, error: BaseException, asked: str) -> BdplError:
         """By what aiohttp said beneath: its backend calls every broken connection a time-out."""

@@ -154,7 +154,7 @@ class HttpTransport:
                 # aiohttp would send a GET a second time on its own, and the ledger not know it.
                 middlewares=() if data is not None else (self._once,),
             ) as response:
-                body = await self._read(response, asked)
+                body = self._peer.cleared(await self._read(response, asked))
         except FOREIGN as error:
             problem = self._ours(error, asked)
         else:

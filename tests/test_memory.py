@@ -1,0 +1,41 @@
+"""The rules of `bdpl_async.memory`: answers stand, failures are not asked again, all is bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+from bdpl_async.cache import Entry
+from bdpl_async.errors import RequestFailed
+from bdpl_async.memory import Memory
+from bdpl_async.records import Score, Text
+
+
+def test_what_was_answered_or_failed_is_known() -> None:
+    """An answer, an error, or nothing known."""
+    memory, error = Memory(), RequestFailed("too long")
+    memory.keep(Text("a"), Entry(Score((-1.0,))))
+    memory.fail(Text("b"), error)
+    assert memory.recall(Text("a")) == Score((-1.0,))
+    assert memory.recall(Text("b")) is error
+    assert memory.recall(Text("c")) is None
+
+
+def test_label_mass_is_the_mean_of_what_is_told() -> None:
+    """A model that tells no mass is not one of mass 0."""
+    memory = Memory()
+    memory.keep(Text("a"), Entry(Score((-1.0,))))
+    assert memory.mass is None
+    memory.keep(Text("b"), Entry(Score((-1.0,), mass=0.2)))
+    memory.keep(Text("c"), Entry(Score((-1.0,), mass=0.4)))
+    assert memory.mass == pytest.approx(0.3)
+
+
+def test_failures_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with ever new failures stays flat."""
+    monkeypatch.setattr("bdpl_async.memory.MOST_FAILED", 3)
+    memory = Memory()
+    for number in range(10):
+        memory.fail(Text(str(number)), RequestFailed("no"))
+    known = [number for number in range(10) if memory.recall(Text(str(number))) is not None]
+    assert 9 in known
+    assert len(known) <= 3
