@@ -195,4 +195,6 @@ async def _added(session: Session, prompts: Sequence[Prompt]) -> float:
 async def _count(session: Session, prompt: Prompt, examples: Sequence[Example]) -> list[int]:
     texts = [session.task.text(prompt, example) for example in examples]
     scorer = session.scorer
-    return await scorer.count(texts) if isinstance(scorer, Counting) else [*map(most_tokens, texts)]
+    if isinstance(scorer, Counting):
+        return await scorer.count(texts, session.task.words)
+    return [*map(most_tokens, texts)]

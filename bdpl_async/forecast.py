@@ -27,14 +27,17 @@ class Forecast:
     Args:
         channel: what went through so far.
         scorer: may know its tokenizer.
+        labels: the label words, which a chat's frame names.
         capabilities: how the scorer is asked.
     """
 
-    def __init__(self, channel: Channel, scorer: Scorer, capabilities: Capabilities) -> None:
+    def __init__(
+        self, channel: Channel, scorer: Scorer, labels: tuple[str, ...], capabilities: Capabilities
+    ) -> None:
         self.capabilities = capabilities
         self._channel = channel
         self._ledger = channel.ledger
-        self._scorer = scorer
+        self._scorer, self._labels = scorer, labels
         self._expected = 0.0  # tokens a text, before the first answer
 
     def pace(self) -> float:
@@ -90,7 +93,7 @@ class Forecast:
     async def _tokens(self, texts: Sequence[Text]) -> list[int]:
         """By the scorer's own tokenizer, or by the bytes: a token is at least one."""
         if isinstance(self._scorer, Counting):
-            return await self._scorer.count(texts)
+            return await self._scorer.count(texts, self._labels)
         return [most_tokens(text) for text in texts]
 
     def _usd(self, prompts: int, tokens: int) -> float:

@@ -62,7 +62,7 @@ class Gate:
         cache: Cache | None = None,
     ) -> None:
         self.channel = channel
-        self.forecast = Forecast(channel, scorer, capabilities)
+        self.forecast = Forecast(channel, scorer, labels, capabilities)
         self.trouble: ProviderError | None = None
         self.before_sending: Callable[[], Awaitable[None]] | None = None
         self.cache = cache if isinstance(scorer, Keyed) else None

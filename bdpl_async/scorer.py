@@ -64,7 +64,7 @@ class Capabilities:
         causal: reads only what stands before the mask.
         readout: how label probabilities are read, by its name in the configuration.
         completion: tokens that the model writes for one text, at most.
-        exact: `Counting.count` gives what will be billed, not only a bound of it.
+        exact: `Counting.count` counts as the model's tokenizer does, it is no mere bound.
         probes: requests that `probe` sends, at most, retries aside.
         price: USD per million tokens, if it is known.
         notes: what a person should know: each fall-back, each warning, a sentence each.
@@ -121,7 +121,7 @@ class Probing(Protocol):
 class Counting(Protocol):
     """A scorer that knows its tokenizer, so that a token budget is held tight."""
 
-    async def count(self, texts: Sequence[Text]) -> list[int]:
+    async def count(self, texts: Sequence[Text], labels: tuple[str, ...]) -> list[int]:
         """The most prompt tokens that each text can be billed for, sending nothing."""
         ...
 

@@ -525,7 +525,7 @@ async def test_a_scorer_that_counts_makes_a_token_budget_tight() -> None:
     """With the scorer's own counts the last text that fits is sent, by bytes it is not."""
 
     class Exact(Counting):
-        async def count(self, texts: Sequence[Text]) -> list[int]:
+        async def count(self, texts: Sequence[Text], labels: tuple[str, ...]) -> list[int]:
             return [1] * len(texts)
 
     gate = gate_for(Exact(), Budget(tokens=10), concurrency=1)

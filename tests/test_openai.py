@@ -396,13 +396,14 @@ async def test_the_key_of_an_answer_holds_the_manner() -> None:
 async def test_counts_bound_the_chat() -> None:
     """A text counts with the line that asks, the system message and the frame of both."""
     scorer = scorer_of(Model(), "gpt-4o", system="You are a critic.", ask="Which?")
+    await scorer.count([TEXT], LABELS)  # as opening it would, this looks for the vocabulary
     await scorer.probe(REQUEST, Tally())
-    (count,) = await scorer.count([TEXT])
+    (count,) = await scorer.count([TEXT], LABELS)
     words = len(TEXT.causal) + len("\nWhich?") + len("You are a critic.")
     assert count == words + 2 * 4 + 3
     decided = scorer_of(Model(decides=True), "gpt-6-luna", readout="decisions")
     await decided.probe(REQUEST, Tally())
-    assert (await decided.count([TEXT]))[0] > len(TEXT.causal) + len("terriblegreat")
+    assert (await decided.count([TEXT], LABELS))[0] > len(TEXT.causal) + len("terriblegreat")
     assert any("bounded by the bytes" in note for note in scorer.capabilities.notes)
 
 

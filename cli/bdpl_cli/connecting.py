@@ -13,7 +13,7 @@ from bdpl_providers import connect
 __all__ = ["connected"]
 
 
-def connected(config: Config) -> AbstractAsyncContextManager[Scorer]:
+def connected(config: Config, *, sends: bool = True) -> AbstractAsyncContextManager[Scorer]:
     """The scorer that ``[model]`` names.
 
     Raises:
@@ -36,4 +36,5 @@ def connected(config: Config) -> AbstractAsyncContextManager[Scorer]:
         ask=config.chat.ask,
         device=model.device,
         dtype=model.dtype,
+        sends=sends,
     )

@@ -70,6 +70,6 @@ async def _estimated(task: Task) -> Estimate:
     from bdpl_cli.connecting import connected
 
     vocabulary = task.vocabulary() if searches(task.config) else ()
-    async with connected(task.config) as scorer:
+    async with connected(task.config, sends=False) as scorer:
         session = Session.prepare(task, scorer, task.config)
         return await count(session, vocabulary, DEFAULT_STEPS)

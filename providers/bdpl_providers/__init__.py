@@ -49,6 +49,7 @@ class Connection:
         system: the system message of a chat.
         ask: the line of a chat that asks for a label word; None names them all.
         tokenizer: a ``tokenizer.json`` of the model, or a folder that holds one.
+        sends: whether anything will be sent; an estimate sends nothing and needs no key.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Connection:
     system: str | None = None
     ask: str | None = None
     tokenizer: str | None = None
+    sends: bool = True
 
 
 class Options(TypedDict, total=False):
@@ -79,6 +81,7 @@ class Options(TypedDict, total=False):
     system: str | None
     ask: str | None
     tokenizer: str | None
+    sends: bool
 
 
 Factory = Callable[[Connection], Scorer]

@@ -53,7 +53,9 @@ def from_connection(connection: Connection) -> Server:
         batch_prompts=told.batch_prompts,
         tokenizer=find_tokenizer(told.tokenizer, model),
     )
-    key = key_from(told.api_key_env, None, required=False, environ=os.environ)
+    key = (
+        key_from(told.api_key_env, None, required=False, environ=os.environ) if told.sends else None
+    )
     return Server(
         dialect,
         HttpTransport(name, base_url, key, timeout=told.timeout, concurrency=told.concurrency),

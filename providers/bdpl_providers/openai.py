@@ -16,7 +16,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from bdpl_async.records import Billed, Request, Text
 from bdpl_async.scorer import Capabilities, Line
@@ -66,20 +66,30 @@ class OpenAI(Server):
         super().__init__(dialect, inner)
         self._adapter = Adapter(dialect.name, first_guess(dialect.model), self._tape)
         self._transport = self._adapter
-        self._probed: tuple[str, ...] = ()  # the label words of the newest probe
         price = price_of(PROVIDER, dialect.model, at, longest=LONGEST)
         self.capabilities = replace(self.capabilities, price=price, probes=PROBES)
+
+    async def __aenter__(self) -> Self:
+        """Open the transport, and load the vocabulary that counts tokens."""
+        await super().__aenter__()
+        counter = self.dialect.counter
+        if isinstance(counter, TokenCounter):
+            await counter.ready()
+            self.capabilities = replace(self.capabilities, exact=counter.note is None)
+        return self
 
     async def probe(self, request: Request, line: Line) -> Capabilities:
         """As `Server.probe`, in the manner that the model turns out to want."""
         ask = super().probe
         found = await self._taught(lambda: ask(request, _patient(line)))
-        self._probed, completion = request.labels, found.completion
+        completion = found.completion
         if self._chats(request.labels):
             listing = found.readout == "chat"
             completion = self._adapter.manner.written(completion, listing=listing)
         notes = (*found.notes, *self._remarks(found.readout))
-        self.capabilities = replace(found, completion=completion, notes=notes)
+        counter = self.dialect.counter
+        exact = isinstance(counter, TokenCounter) and counter.note is None
+        self.capabilities = replace(found, completion=completion, exact=exact, notes=notes)
         return self.capabilities
 
     async def survey(self, request: Request, line: Line) -> Survey:
@@ -87,13 +97,12 @@ class OpenAI(Server):
         ask = super().survey
         return await self._taught(lambda: ask(request, _patient(line)))
 
-    async def count(self, texts: Sequence[Text]) -> list[int]:
+    async def count(self, texts: Sequence[Text], labels: tuple[str, ...] = ()) -> list[int]:
         """Prompt tokens of each text: of a chat its messages and their frames, else as `Server`."""
         counter = self.dialect.tokenizer or self.dialect.counter
-        if not self._chats(self._probed) or counter is None:
-            return await super().count(texts)
-        bound = self._bound[self._probed]
-        chats = [_contents(bound.body([text.causal])) for text in texts]
+        chats = [_contents(self._asking(text.causal, labels)) for text in texts]
+        if counter is None or not all(chats):
+            return await super().count(texts, labels)
         counts = iter(await counter.count([one for chat in chats for one in chat]))
         return [PRIMING + sum(FRAME + next(counts) for _ in chat) for chat in chats]
 
@@ -143,8 +152,9 @@ def from_connection(
     """
     model = connection.model
     base_url = checked_url(connection.base_url or HOME)
-    key = key_from(connection.api_key_env, KEY, required=True, environ=environ)
-    assert key is not None  # noqa: S101  it is required
+    key = None
+    if connection.sends:
+        key = key_from(connection.api_key_env, KEY, required=True, environ=environ)
     readouts = candidates(model, connection.system, connection.ask)
     wanted = chosen(f"{PROVIDER}/{model}", connection.readout, readouts, AUTO)
     batch = connection.batch_prompts
@@ -161,7 +171,7 @@ def from_connection(
     transport = SdkTransport(
         dialect.name,
         base_url,
-        key,
+        key or "none",  # the SDK wants one, even to send nothing
         timeout=connection.timeout,
         concurrency=connection.concurrency,
     )

@@ -60,7 +60,9 @@ class Roberta:
         if batch < 1:
             raise UsageError(f"roberta/{model}: a batch of {batch} texts", hint="take 1 or more")
         self.name = f"roberta/{model}"
-        self.capabilities = Capabilities(batch=batch, order="length", concurrency=1, local=True)
+        self.capabilities = Capabilities(
+            batch=batch, order="length", concurrency=1, local=True, exact=True
+        )
         self._model = model
         self._options = (device, dtype, max_length)
         self._thread: ThreadPoolExecutor | None = None
@@ -133,7 +135,7 @@ class Roberta:
         tokens = sum(len(row.ids) for row in fitting.values())
         return Reply([outcomes[index] for index in range(len(rows))], Usage(prompt_tokens=tokens))
 
-    async def count(self, texts: Sequence[Text]) -> list[int]:
+    async def count(self, texts: Sequence[Text], labels: tuple[str, ...] = ()) -> list[int]:
         """Tokens of each text as the model will read it; 0 for one that cannot be made to fit."""
         _, assembler = self._opened()
         rows = await self._on_thread(assembler.rows, texts)

@@ -25,7 +25,7 @@ from bdpl_providers.fit import UNFIT, Bound, Fit, said
 from bdpl_providers.survey import Survey, survey
 from bdpl_providers.tape import Tape, Unrecorded
 from bdpl_providers.trial import Trial
-from bdpl_providers.wire import Transport
+from bdpl_providers.wire import Document, Transport
 
 __all__ = ["Server"]
 
@@ -62,7 +62,7 @@ class Server:
         self._stack = AsyncExitStack()
         self._bound: dict[tuple[str, ...], Bound] = {}
         self._binding = asyncio.Lock()
-        self._frame = dialect.candidates[0].frame
+        self._frames: dict[tuple[str, ...], int] = {}  # tokens around a text
 
     async def __aenter__(self) -> Self:
         """Open the transport."""
@@ -194,10 +194,20 @@ class Server:
         }
         return orjson.dumps(spelled, option=orjson.OPT_SORT_KEYS)
 
-    async def count(self, texts: Sequence[Text]) -> list[int]:
+    async def count(self, texts: Sequence[Text], labels: tuple[str, ...] = ()) -> list[int]:
         """Prompt tokens of each text: exact by a tokenizer, else bounded by UTF-8 bytes."""
+        if labels not in self._frames:
+            around = _around(self._asking("x", labels))
+            self._frames[labels] = sum(await self._counted(around)) + MARGIN * len(around)
         strings = [_sendable(text) for text in texts]
-        return [count + self._frame for count in await self._counted(strings)]
+        return [count + self._frames[labels] for count in await self._counted(strings)]
+
+    def _asking(self, text: str, labels: tuple[str, ...]) -> Document:
+        """The body that asks for one text, as it is bound or, before that, as it is expected."""
+        if (bound := self._bound.get(labels)) is not None:
+            return bound.body([text])
+        first, ids = self.dialect.candidates[0], tuple(range(len(labels)))
+        return first.build(labels, ids, first.depths[0]).body([text])
 
     async def _counted(self, strings: Sequence[str]) -> list[int]:
         counter = self.dialect.tokenizer or self.dialect.counter
@@ -239,7 +249,7 @@ class Server:
         bound, readout = fit.bound, fit.bound.readout
         self._bound[labels] = bound
         around = _around(bound.body(["x"]))
-        self._frame = sum(await self._counted(around)) + MARGIN * len(around)
+        self._frames.pop(labels, None)
         if not readout.lists and (self.dialect.batch_prompts or 1) > 1:
             notes += (f"{self.name}: {readout.name} takes one text a request",)
         self.capabilities = replace(

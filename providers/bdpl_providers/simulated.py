@@ -58,7 +58,7 @@ class Simulated:
         bias: float = -2.0,
     ) -> None:
         self.model = model
-        self.capabilities = Capabilities(batch=64, local=True)
+        self.capabilities = Capabilities(batch=64, local=True, exact=True)
         self._utility = utility or self._drawn
         self._evidence = evidence or _sentiment
         self._bias = bias
@@ -73,7 +73,7 @@ class Simulated:
         scores = [self._score(text, len(request.labels)) for text in request.texts]
         return Reply(scores, Usage(prompt_tokens=sum(await self.count(request.texts))))
 
-    async def count(self, texts: Sequence[Text]) -> list[int]:
+    async def count(self, texts: Sequence[Text], labels: tuple[str, ...] = ()) -> list[int]:
         """A token is a word."""
         return [len(WORD.findall(f"{text.before} {text.after}")) for text in texts]
 
