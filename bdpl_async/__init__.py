@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from bdpl_async.errors import BdplError as BdplError
     from bdpl_async.errors import BudgetTooSmall as BudgetTooSmall
     from bdpl_async.errors import ProviderError as ProviderError
+    from bdpl_async.errors import ProviderRefused as ProviderRefused
+    from bdpl_async.errors import ProviderUnavailable as ProviderUnavailable
+    from bdpl_async.errors import RateLimited as RateLimited
+    from bdpl_async.errors import RequestFailed as RequestFailed
     from bdpl_async.errors import UsageError as UsageError
     from bdpl_async.paper import PaperPolicy as PaperPolicy
     from bdpl_async.policy import Policy as Policy
     from bdpl_async.records import Example as Example
+    from bdpl_async.records import Price as Price
     from bdpl_async.records import Prompt as Prompt
     from bdpl_async.records import Reply as Reply
     from bdpl_async.records import Request as Request
@@ -47,10 +52,15 @@ _HOMES = {
     "Example": "records",
     "PaperPolicy": "paper",
     "Policy": "policy",
+    "Price": "records",
     "Prompt": "records",
     "ProviderError": "errors",
+    "ProviderRefused": "errors",
+    "ProviderUnavailable": "errors",
+    "RateLimited": "errors",
     "Reply": "records",
     "Request": "records",
+    "RequestFailed": "errors",
     "Result": "result",
     "Score": "records",
     "Scorer": "scorer",
@@ -70,10 +80,15 @@ __all__ = [
     "Example",
     "PaperPolicy",
     "Policy",
+    "Price",
     "Prompt",
     "ProviderError",
+    "ProviderRefused",
+    "ProviderUnavailable",
+    "RateLimited",
     "Reply",
     "Request",
+    "RequestFailed",
     "Result",
     "Score",
     "Scorer",
