@@ -21,19 +21,25 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from bdpl_async.backoff import too_long, wait
 from bdpl_async.budget import Amount, Ledger, Reservation
-from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderUnavailable, ServerFault
+from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderUnavailable
 from bdpl_async.events import Retry
 from bdpl_async.halt import Halt, Stopped
 from bdpl_async.limiter import Limiter, Ticket
 from bdpl_async.records import GRAIN, Billed, Price, Usage
 
-__all__ = ["Channel", "Terms"]
+__all__ = ["Channel", "Terms", "never"]
 
 TRIES_AT_A_DOOR = 3  # of a server that nobody ever reached: it is not running
-TRIES_OF_A_LIST = 3  # of several texts, one of which may be what breaks the server each time
+FEW_TRIES = 3  # where there is another way than to try to the end
 MOST_TOKENS = 1_000_000  # a text; a report above it is a mistake of the server's
 Answer = TypeVar("Answer", bound=Billed)
 Exchange = Callable[[], Awaitable[Answer]]
+Doubt = Callable[[ProviderError], bool]
+
+
+def never(error: ProviderError) -> bool:
+    """Every error is worth all tries."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +125,14 @@ class Channel:
         return self._clock() - self._began
 
     async def send(
-        self, exchange: Exchange[Answer], bound: Amount, *, divisible: bool = False
+        self, exchange: Exchange[Answer], bound: Amount, *, soon: Doubt = never
     ) -> tuple[Answer, Usage]:
         """One request's answer, and what it is counted at.
 
         Args:
             exchange: sends the request anew whenever it is called.
             bound: the most that one attempt can cost.
-            divisible: the caller would rather part the request than try it to the end.
+            soon: after which errors a few tries are enough, as the caller has another way.
 
         Raises:
             BudgetExhausted: it does not fit into what is left.
@@ -138,14 +144,14 @@ class Channel:
         except ProviderUnavailable as error:
             first: list[ProviderUnavailable] = [error]
 
-        async def again(divisible: bool) -> tuple[Answer, Usage]:
+        async def again(soon: Doubt) -> tuple[Answer, Usage]:
             if first:  # tenacity costs 16 us a call, so it first hears of a request that failed
                 raise first.pop()
             self.traffic.retries += 1
             return await self._attempt(exchange, bound)
 
         # A copy: tenacity keeps the state of a call on the object.
-        return await self._retrying.copy()(again, divisible)
+        return await self._retrying.copy()(again, soon)
 
     async def _attempt(self, exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
         """Reserve, wait for a turn, try once, settle; the ledger is right whatever happens."""
@@ -272,14 +278,13 @@ class Channel:
     def _enough(self, state: RetryCallState) -> bool:
         """Whether one more try of this request would be one too many."""
         error, tries = _error(state), state.attempt_number
-        divisible: bool = state.args[0]
+        soon: Doubt = state.args[0]
         unreached = error.fate == "unsent" and not self.traffic.answers
-        bad = isinstance(error, ServerFault) or error.fate == "unknown"
         return (
             tries >= self.terms.attempts
             or too_long(error)
             or (unreached and tries >= TRIES_AT_A_DOOR)
-            or (divisible and bad and tries >= TRIES_OF_A_LIST)
+            or (tries >= FEW_TRIES and soon(error))
         )
 
     def _wait(self, state: RetryCallState) -> float:

@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from bdpl_async.blame import Blame, at_fault, breaks
 from bdpl_async.budget import Amount, Ledger
 from bdpl_async.cache import Cache, Entry, digest
-from bdpl_async.channel import Channel
+from bdpl_async.channel import Channel, never
 from bdpl_async.errors import (
     ProviderError,
     ProviderRefused,
@@ -35,7 +36,6 @@ __all__ = ["Gate"]
 
 Answer = TypeVar("Answer", bound=Billed)
 UNUSABLE_TRIES = 4  # answers to one text without usable numbers, before it fails
-BARREN = 3  # requests given up, and no answer to any between them: the provider is down
 
 
 class Gate:
@@ -71,8 +71,7 @@ class Gate:
         self._memory = Memory()
         self._asked: dict[Text, asyncio.Future[None]] = {}  # by asks that are under way
         self._cache_hits = 0
-        self._barren = 0
-        self._answers_before = self._answers_at_first = 0
+        self._blame = Blame()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -120,7 +119,7 @@ class Gate:
     async def line(self, exchange: Callable[[], Awaitable[Answer]], texts: Sequence[str]) -> Answer:
         """A probe's way to the model, see `bdpl_async.scorer.Line`."""
         bound = await self.forecast.bound([Text(text) for text in texts])
-        answer, _ = await self.channel.halt.until(self.channel.send(exchange, bound))
+        answer, _ = await self.channel.halt.until(self.channel.send(exchange, bound, soon=at_fault))
         return answer
 
     async def score(self, texts: Sequence[Text]) -> list[Outcome]:
@@ -173,7 +172,7 @@ class Gate:
         outcomes.update({text: entry.score for text, entry in stored.items()})
         ours = asyncio.get_running_loop().create_future()
         sent = [text for request in left for text in request.texts]
-        self._answers_at_first = self.channel.traffic.answers
+        self._blame.begin(self.channel.traffic.answers)
         self._asked.update(dict.fromkeys(sent, ours))
         try:
             work = fan_out(self._send, left, self._concurrency)
@@ -229,7 +228,7 @@ class Gate:
         try:
             outcomes = await self._answers(request)
         except (RequestFailed, ProviderUnavailable) as error:
-            self._blame(error)
+            self._blame.weigh(error, self.channel.traffic.answers)
             if len(request.texts) > 1:
                 return await self._halves(request)
             outcomes = {request.texts[0]: error}
@@ -245,24 +244,6 @@ class Gate:
         first = await self._send(Request(request.texts[:middle], request.labels))
         return first | await self._send(Request(request.texts[middle:], request.labels))
 
-    def _blame(self, error: ProviderError) -> None:
-        """See whether it is the provider that is down, and not the text that is bad.
-
-        A provider that cannot be reached, or says that it is busy, is given up when request after
-        request was; one that breaks on what it was sent, when nothing of the ask was answered.
-
-        Raises:
-            ProviderUnavailable: the provider is down.
-        """
-        answers = self.channel.traffic.answers
-        self._barren = 1 if answers != self._answers_before else self._barren + 1
-        self._answers_before = answers
-        if not isinstance(error, ProviderUnavailable) or self._barren < BARREN:
-            return
-        away = error.fate != "unknown" and not isinstance(error, ServerFault)
-        if away or answers == self._answers_at_first:
-            raise error
-
     async def _answers(self, request: Request) -> dict[Text, Outcome]:
         """What the model says; a text without usable numbers is asked for again."""
         outcomes = await self._answer(request)
@@ -277,8 +258,9 @@ class Gate:
     async def _answer(self, request: Request) -> dict[Text, Outcome]:
         """One request and its answers, kept as soon as they are there."""
         bound = await self.forecast.bound(request.texts)
-        exchange, divisible = partial(self._scorer.score, request), len(request.texts) > 1
-        reply, usage = await self.channel.send(exchange, bound, divisible=divisible)
+        exchange = partial(self._scorer.score, request)
+        soon = breaks if len(request.texts) > 1 else never
+        reply, usage = await self.channel.send(exchange, bound, soon=soon)
         if len(reply.scores) != len(request.texts):
             name, count = self._scorer.name, len(request.texts)
             raise ProviderRefused(

@@ -183,7 +183,7 @@ async def test_a_list_on_which_the_server_breaks_is_given_back_early() -> None:
     """One bad member may be at fault: the caller parts the list instead of eight tries."""
     script = Script([ServerFault("500", fate="refused")])
     with pytest.raises(ServerFault):
-        await channel().send(script, Amount(1, 16, 200), divisible=True)
+        await channel().send(script, Amount(1, 16, 200), soon=lambda error: True)
     assert script.calls == 3
 
 

@@ -30,9 +30,9 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -42,15 +42,11 @@ from bdpl_cli.plaintext import clean
 
 if TYPE_CHECKING:
     from bdpl_async.channel import Channel
-    from bdpl_async.config import Config
     from bdpl_async.errors import BdplError
-    from bdpl_async.gate import Gate
     from bdpl_async.overrides import Value
-    from bdpl_async.records import Request, Text
-    from bdpl_async.scorer import Capabilities, Line, Scorer
+    from bdpl_async.records import Text
     from bdpl_async.task import Task
     from bdpl_cli.findings import Findings
-    from bdpl_providers.survey import Attempt, Survey
 
 __all__ = ["probe"]
 
@@ -61,15 +57,7 @@ OURS = ("task.", "run.data")  # keys that mean nothing without TASK
 SILENCE = 3.0  # seconds without any answer, until a person is told what we wait for
 LONG_WAIT = 1.0  # seconds until the next try that a person is told of
 TICK = 0.25
-
-
-@runtime_checkable
-class Surveying(Protocol):
-    """A scorer that can try all its read-outs."""
-
-    async def survey(self, request: Request, line: Line) -> Survey:
-        """What every read-out gets, working or not."""
-        ...
+REASON = 160  # characters of a server's words on stderr, while more tries are to come
 
 
 def probe(
@@ -77,7 +65,8 @@ def probe(
     /,
     *,
     label: Annotated[
-        tuple[str, ...], Parameter(help="A label word, as in --label ' Yes'", negative=())
+        tuple[str, ...],
+        Parameter(help="A label word, as in --label ' Yes'", negative=(), show_default=False),
     ] = (),
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
     options: Options = Options(),  # noqa: B008  frozen
@@ -164,14 +153,15 @@ async def _probed(
     """
     from bdpl_async.session import Session
     from bdpl_cli.connecting import connected
+    from bdpl_cli.visit import Visit
 
     Interrupt()
     async with connected(task.config) as scorer:
         session = Session.prepare(task, scorer, task.config)
         gate = session.gate
         texts = _samples(task, named, local=gate.capabilities.local)
-        visit = _Visit(scorer, gate, texts, task.config)
-        async with _telling(gate.channel, visit.place):
+        visit = Visit(scorer, gate, texts, task.config)
+        async with _telling(gate.channel, task.config.model.base_url or scorer.name):
             found = await visit.findings(choices)
     return replace(found, task=task.name if named else None), visit.trouble
 
@@ -188,45 +178,36 @@ def _samples(task: Task, named: bool, *, local: bool) -> tuple[Text, ...]:
     return tuple(task.text(prompt, row) for prompt in (filled, Prompt()))
 
 
-@dataclass(slots=True)
-class _Visit:
-    """One scorer, asked what it can do.
+@asynccontextmanager
+async def _telling(channel: Channel, place: str) -> AsyncIterator[None]:
+    """Say on stderr what a person waits for, as long as this lasts."""
+    watch = asyncio.create_task(_tell(channel, place))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
 
-    Attributes:
-        trouble: why a run could not use it.
-    """
 
-    scorer: Scorer
-    gate: Gate
-    texts: tuple[Text, ...]
-    config: Config
-    trouble: BdplError | None = None
+async def _tell(channel: Channel, place: str) -> None:
+    patient = True
+    while True:
+        await asyncio.sleep(TICK)
+        traffic = channel.traffic
+        while channel.retries:
+            patient, retry = False, channel.retries.pop(0)
+            if retry.wait >= LONG_WAIT:
+                _say(f"{_short(retry.reason)}; again in {retry.wait:.0f} s")
+        if patient and channel.elapsed >= SILENCE and not traffic.answers + traffic.failures:
+            patient = False
+            most = channel.terms.timeout
+            limit = f", up to {most:g} s (--timeout)" if most else ""
+            _say(f"no answer yet from {place}; waiting{limit}")
 
-    @property
-    def place(self) -> str:
-        """Where it is, for a person."""
-        return self.config.model.base_url or self.scorer.name
 
-    async def findings(self, choices: tuple[tuple[str, ...], ...]) -> Findings:
-        """Probe as a run does, then try every read-out.
+def _say(message: str) -> None:
+    print(clean(f"bdpl-async: {message}"), file=sys.stderr, flush=True)
 
-        Raises:
-            BudgetExhausted: for the probe itself.
-            ProviderError: the provider cannot be used.
-        """
-        from bdpl_cli.findings import Findings
 
-        found, words, notes = await self._capabilities(choices)
-        survey, more = await self._surveyed(words, found)
-        notes += (*(found.notes if found else ()), *more)
-        gate, trouble = self.gate, self.trouble
-        return Findings(
-            survey=survey,
-            capabilities=found,
-            samples=tuple(text.causal for text in self.texts),
-            usage=gate.totals(),
-            price=gate.channel.terms.price,
-            local=gate.capabilities.local,
-            notes=tuple(dict.fromkeys(notes)),
-            trouble=str(trouble.args[0]) if trouble is not None else "",
-        )
+def _short(reason: str) -> str:
+    return reason if len(reason) <= REASON else f"{reason[: REASON - 3]}..."

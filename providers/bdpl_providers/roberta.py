@@ -61,7 +61,7 @@ class Roberta:
             raise UsageError(f"roberta/{model}: a batch of {batch} texts", hint="take 1 or more")
         self.name = f"roberta/{model}"
         self.capabilities = Capabilities(
-            batch=batch, order="length", concurrency=1, local=True, exact=True
+            batch=batch, order="length", concurrency=1, local=True, readout="mlm", exact=True
         )
         self._model = model
         self._options = (device, dtype, max_length)
