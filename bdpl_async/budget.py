@@ -16,10 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from bdpl_async.errors import BudgetExhausted, ConfigError
 
 __all__ = ["Amount", "Budget", "Ledger", "Reservation"]
+
+COUNTED = ("requests", "prompts", "tokens", "usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,42 +84,65 @@ class Amount:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """A promise of the ledger; to be settled, lost or released exactly once."""
 
     number: int
     amount: Amount
 
 
-class Ledger:
-    """Counts what was spent and what is held for requests under way, against one budget.
+@dataclass(slots=True)
+class _Sum:
+    """An amount that grows; thousands of times a second, so it is changed and not made anew."""
 
-    Attributes:
-        spent: what was paid in this run.
-        replayed: what the cache answered, at what it had cost.
-    """
+    requests: int = 0
+    prompts: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+
+    def add(self, amount: Amount, sign: int = 1) -> None:
+        self.requests += sign * amount.requests
+        self.prompts += sign * amount.prompts
+        self.tokens += sign * amount.tokens
+        self.usd += sign * amount.usd
+
+    def amount(self) -> Amount:
+        return Amount(self.requests, self.prompts, self.tokens, self.usd)
+
+
+class Ledger:
+    """Counts what was spent and what is held for requests under way, against one budget."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        self.spent = Amount()
-        self.replayed = Amount()
-        self._held: dict[int, Amount] = {}
-        self._held_total = Amount()  # kept, not summed: a reservation costs the same at any load
+        limits = ((name, getattr(budget, name)) for name in COUNTED)
+        self._limits = [(name, limit) for name, limit in limits if limit is not None]
+        self._spent, self._replayed, self._held = _Sum(), _Sum(), _Sum()
+        self._open: dict[int, Amount] = {}
         self._count = 0
 
     def __repr__(self) -> str:
         return f"<Ledger spent={self.spent} held={self.held} of {self.budget}>"
 
     @property
+    def spent(self) -> Amount:
+        """What was paid in this run."""
+        return self._spent.amount()
+
+    @property
+    def replayed(self) -> Amount:
+        """What the cache answered, at what it had cost."""
+        return self._replayed.amount()
+
+    @property
     def held(self) -> Amount:
         """The sum of all reservations that are open."""
-        return self._held_total
+        return self._held.amount()
 
     @property
     def holding(self) -> bool:
         """Whether any reservation is open."""
-        return bool(self._held)
+        return bool(self._open)
 
     @property
     def used(self) -> Amount:
@@ -129,21 +155,16 @@ class Ledger:
 
     def shortage(self, amount: Amount) -> str | None:
         """The name of the first limit that `amount` more would break, or None."""
-        total = self.spent + self.replayed + self.held + amount
-        for name in ("requests", "prompts", "tokens", "usd"):
-            limit = getattr(self.budget, name)
-            if limit is not None and getattr(total, name) > limit:
+        spent, replayed, held = self._spent, self._replayed, self._held
+        for name, limit in self._limits:
+            total = getattr(spent, name) + getattr(replayed, name) + getattr(held, name)
+            if total + getattr(amount, name) > limit:
                 return name
         return None
 
     def share(self, amount: Amount) -> float:
         """The largest part of any one limit that `amount` takes; 0 without limits."""
-        parts = [0.0]
-        for name in ("requests", "prompts", "tokens", "usd"):
-            limit = getattr(self.budget, name)
-            if limit is not None:
-                parts.append(getattr(amount, name) / limit)
-        return max(parts)
+        return max((getattr(amount, name) / limit for name, limit in self._limits), default=0.0)
 
     def reserve(self, amount: Amount) -> Reservation:
         """Hold `amount`.
@@ -158,14 +179,14 @@ class Ledger:
                 f" {getattr(amount, short)} more"
             )
         self._count += 1
-        self._held[self._count] = amount
-        self._held_total += amount
+        self._open[self._count] = amount
+        self._held.add(amount)
         return Reservation(self._count, amount)
 
     def settle(self, reservation: Reservation, actual: Amount) -> None:
         """Replace the reservation by what was really spent."""
         self._close(reservation)
-        self.spent += actual
+        self._spent.add(actual)
 
     def lost(self, reservation: Reservation) -> None:
         """Count the whole reservation as spent: nobody knows whether it was."""
@@ -173,18 +194,20 @@ class Ledger:
 
     def replay(self, amount: Amount) -> None:
         """Fill the budget with what the cache answered."""
-        self.replayed += amount
+        self._replayed.add(amount)
 
     def release(self, reservation: Reservation) -> None:
         """Give the reservation back: the request was never sent."""
         self._close(reservation)
 
     def _close(self, reservation: Reservation) -> None:
-        amount = self._held.pop(reservation.number, None)
+        amount = self._open.pop(reservation.number, None)
         if amount is None:
             raise ValueError(f"reservation {reservation.number} was closed before")
-        # Nothing held is exactly nothing: no rounding of dollars builds up.
-        self._held_total = self._held_total - amount if self._held else Amount()
+        if self._open:
+            self._held.add(amount, -1)
+        else:
+            self._held = _Sum()  # nothing held is exactly nothing: no rounding builds up
 
     def snapshot(self) -> dict[str, float]:
         """What must survive a restart; what is in flight then counts as spent."""
@@ -193,12 +216,11 @@ class Ledger:
 
     def restore(self, snapshot: Mapping[str, float]) -> None:
         """Go on counting from `snapshot`."""
-        self.spent = Amount(
+        self._spent = _Sum(
             requests=int(snapshot["requests"]),
             prompts=int(snapshot["prompts"]),
             tokens=int(snapshot["tokens"]),
             usd=float(snapshot["usd"]),
         )
-        self.replayed = Amount()
-        self._held.clear()
-        self._held_total = Amount()
+        self._replayed, self._held = _Sum(), _Sum()
+        self._open.clear()

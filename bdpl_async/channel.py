@@ -48,7 +48,7 @@ class Terms:
 
     Attributes:
         concurrency: in flight at most.
-        timeout: seconds for one attempt in all; None for models that always answer.
+        timeout: seconds for one attempt in all; None for scorers that keep the time themselves.
         attempts: tries of one request at most, the first included.
         rpm: requests a minute.
         tpm: tokens a minute.
@@ -108,6 +108,7 @@ class Channel:
         self.halt = Halt(self._land)
         self._clock, self._sleep, self._draw = clock, sleep, draw
         self._began = clock()
+        self._seconds = ledger.budget.seconds
         self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
         self._landed = asyncio.Event()
         self._retrying = AsyncRetrying(
@@ -160,8 +161,11 @@ class Channel:
         self.halt.flying += 1
         patience = self._patience()
         try:
-            async with asyncio.timeout(patience):
+            if patience is None:  # a timer costs more than all else here
                 answer = await exchange()
+            else:
+                async with asyncio.timeout(patience):
+                    answer = await exchange()
         except ProviderError as error:
             self._failed(reservation, ticket, error)
             raise
@@ -184,8 +188,11 @@ class Channel:
         """The limiter's ticket for what is reserved; without one, nothing stays reserved."""
         ticket = None
         try:
-            async with asyncio.timeout(self._time_left()):
+            if (left := self._time_left()) is None:
                 ticket = await self.limiter.acquire(reservation.amount.tokens)
+            else:
+                async with asyncio.timeout(left):
+                    ticket = await self.limiter.acquire(reservation.amount.tokens)
             self._check()
         except BaseException as error:
             if ticket is not None:
@@ -226,10 +233,10 @@ class Channel:
             raise self._over()
 
     def _over(self) -> BudgetExhausted:
-        return BudgetExhausted(f"the budget of {self.ledger.budget.seconds:g} seconds is over")
+        return BudgetExhausted(f"the budget of {self._seconds:g} seconds is over")
 
     def _time_left(self) -> float | None:
-        limit = self.ledger.budget.seconds
+        limit = self._seconds
         return None if limit is None else limit - self.elapsed
 
     def _patience(self) -> float | None:
@@ -266,10 +273,11 @@ class Channel:
         elif not usage.usd and self.terms.price is not None:
             usd = self.terms.price.usd(usage.prompt_tokens, usage.completion_tokens)
             usage = Usage(usage.prompt_tokens, usage.completion_tokens, usd)
-        usd = -(-usage.usd // GRAIN) * GRAIN
+        usd = -(-usage.usd // GRAIN) * GRAIN if usage.usd else 0.0
         self.ledger.settle(reservation, Amount(1, prompts, tokens, usd))
         self.limiter.answered(ticket, tokens, answer.quotas)
-        self.slack = max(self.slack, bound.tokens - tokens)
+        if bound.tokens - tokens > self.slack:
+            self.slack = bound.tokens - tokens
         self.traffic.answers += 1
         self.traffic.prompt_tokens += usage.prompt_tokens
         self.traffic.completion_tokens += usage.completion_tokens

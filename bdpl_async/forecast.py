@@ -37,7 +37,9 @@ class Forecast:
         self.capabilities = capabilities
         self._channel = channel
         self._ledger = channel.ledger
-        self._scorer, self._labels = scorer, labels
+        self._counted = scorer if isinstance(scorer, Counting) else None
+        self._labels = labels
+        self._limited = channel.ledger.budget.tokens is not None or channel.terms.tpm is not None
         self._expected = 0.0  # tokens a text, before the first answer
 
     def pace(self) -> float:
@@ -83,17 +85,23 @@ class Forecast:
 
     async def bound(self, texts: Sequence[Text]) -> Amount:
         """What a request of these texts can cost at most; tokens are exact where they matter."""
-        budget, terms = self._ledger.budget, self._channel.terms
-        matter = budget.tokens is not None or terms.price is not None or terms.tpm is not None
-        prompt = sum(await self._tokens(texts) if matter else map(most_tokens, texts))
-        completion = self.capabilities.completion * len(texts)
-        usd = terms.price.usd(prompt, completion) if terms.price is not None else 0.0
-        return Amount(1, len(texts), prompt + completion, usd)
+        return self.rough_bound(texts) or self._amount(sum(await self._tokens(texts)), len(texts))
+
+    def rough_bound(self, texts: Sequence[Text]) -> Amount | None:
+        """`bound` by the bytes, at once; None where tokens matter and can be counted."""
+        if self._counted is not None and (self._limited or self._channel.terms.price is not None):
+            return None
+        return self._amount(sum(map(most_tokens, texts)), len(texts))
+
+    def _amount(self, prompt_tokens: int, texts: int) -> Amount:
+        completion, price = self.capabilities.completion * texts, self._channel.terms.price
+        usd = price.usd(prompt_tokens, completion) if price is not None else 0.0
+        return Amount(1, texts, prompt_tokens + completion, usd)
 
     async def _tokens(self, texts: Sequence[Text]) -> list[int]:
         """By the scorer's own tokenizer, or by the bytes: a token is at least one."""
-        if isinstance(self._scorer, Counting):
-            return await self._scorer.count(texts, self._labels)
+        if self._counted is not None:
+            return await self._counted.count(texts, self._labels)
         return [most_tokens(text) for text in texts]
 
     def _usd(self, prompts: int, tokens: int) -> float:
@@ -106,4 +114,6 @@ class Forecast:
 
 def most_tokens(text: Text) -> int:
     """An upper bound of the tokens of a text, by its bytes: a token is at least one."""
-    return TEXT_OVERHEAD + len((text.before + text.after).encode("utf-8", "replace"))
+    both = text.before + text.after
+    size = len(both) if both.isascii() else len(both.encode("utf-8", "replace"))
+    return TEXT_OVERHEAD + size

@@ -35,6 +35,7 @@ from bdpl_async.scorer import Capabilities, Keyed, Scorer
 __all__ = ["Gate"]
 
 Answer = TypeVar("Answer", bound=Billed)
+NEVER = float("-inf")
 UNUSABLE_TRIES = 4  # answers to one text without usable numbers, before it fails
 
 
@@ -65,7 +66,9 @@ class Gate:
         self.forecast = Forecast(channel, scorer, labels, capabilities)
         self.trouble: ProviderError | None = None
         self.before_sending: Callable[[], Awaitable[None]] | None = None
-        self.cache = cache if isinstance(scorer, Keyed) else None
+        self._keyed = scorer if isinstance(scorer, Keyed) else None  # a slow question: ask once
+        self.cache = cache if self._keyed is not None else None
+        self._keys: dict[Text, bytes] = {}  # of what is being asked
         self._scorer = scorer
         self._labels = labels
         self._memory = Memory()
@@ -167,8 +170,10 @@ class Gate:
             await due()
             stored = self._stored(texts)  # by what is known now
         requests = self._requests(texts)
-        left = [await self._unstored(request, stored) for request in requests]
-        left = [request for request in left if request.texts]
+        left = requests
+        if stored:
+            rests = [await self._unstored(request, stored) for request in requests]
+            left = [rest for rest in rests if rest.texts]
         outcomes.update({text: entry.score for text, entry in stored.items()})
         ours = asyncio.get_running_loop().create_future()
         sent = [text for request in left for text in request.texts]
@@ -181,6 +186,7 @@ class Gate:
         finally:
             for text in sent:
                 del self._asked[text]
+                self._keys.pop(text, None)
             ours.set_result(None)
         return len(sent)
 
@@ -202,6 +208,7 @@ class Gate:
         if self.cache is None:
             return {}
         keys = {self._key(text): text for text in texts}
+        self._keys.update({text: key for key, text in keys.items()})
         return {keys[key]: entry for key, entry in self.cache.get(list(keys)).items()}
 
     async def _unstored(self, request: Request, stored: dict[Text, Entry]) -> Request:
@@ -226,7 +233,10 @@ class Gate:
     async def _send(self, request: Request) -> dict[Text, Outcome]:
         """One outcome per text; what only together fails is parted."""
         try:
-            outcomes = await self._answers(request)
+            outcomes = await self._answer(request)
+            if all([type(outcome) is Score for outcome in outcomes.values()]):
+                return outcomes
+            await self._improve(request, outcomes)
         except (RequestFailed, ProviderUnavailable) as error:
             self._blame.weigh(error, self.channel.traffic.answers)
             if len(request.texts) > 1:
@@ -234,30 +244,38 @@ class Gate:
             outcomes = {request.texts[0]: error}
         for text, outcome in outcomes.items():
             if isinstance(outcome, ProviderError):
-                self.trouble = outcome
-            if isinstance(outcome, RequestFailed | ServerFault):  # it would fail again
-                self._memory.fail(text, outcome)
+                self._failed(text, outcome)
         return outcomes
 
-    async def _halves(self, request: Request) -> dict[Text, Outcome]:
-        middle = len(request.texts) // 2
-        first = await self._send(Request(request.texts[:middle], request.labels))
-        return first | await self._send(Request(request.texts[middle:], request.labels))
+    def _failed(self, text: Text, error: ProviderError) -> None:
+        self.trouble = error
+        if isinstance(error, RequestFailed | ServerFault):  # it would fail again
+            self._memory.fail(text, error)
 
-    async def _answers(self, request: Request) -> dict[Text, Outcome]:
-        """What the model says; a text without usable numbers is asked for again."""
-        outcomes = await self._answer(request)
+    async def _halves(self, request: Request) -> dict[Text, Outcome]:
+        """Send a request in two parts, without what was answered meanwhile."""
+        known = {text: self._memory.recall(text) for text in request.texts}
+        outcomes = {text: outcome for text, outcome in known.items() if outcome is not None}
+        rest = tuple(text for text in request.texts if text not in outcomes)
+        middle = (len(rest) + 1) // 2
+        for part in (rest[:middle], rest[middle:]):
+            if part:
+                outcomes |= await self._send(Request(part, request.labels))
+        return outcomes
+
+    async def _improve(self, request: Request, outcomes: dict[Text, Outcome]) -> None:
+        """Ask again for texts whose answer had no usable numbers."""
         for _ in range(UNUSABLE_TRIES - 1):
             again = tuple(text for text in request.texts if _may_improve(outcomes[text]))
             if not again:
                 break
             self.channel.traffic.retries += 1
             outcomes |= await self._answer(Request(again, request.labels))
-        return outcomes
 
     async def _answer(self, request: Request) -> dict[Text, Outcome]:
         """One request and its answers, kept as soon as they are there."""
-        bound = await self.forecast.bound(request.texts)
+        texts, forecast = request.texts, self.forecast
+        bound = forecast.rough_bound(texts) or await forecast.bound(texts)
         exchange = partial(self._scorer.score, request)
         soon = breaks if len(request.texts) > 1 else never
         reply, usage = await self.channel.send(exchange, bound, soon=soon)
@@ -275,12 +293,12 @@ class Gate:
                 entry = Entry(checked, *share)
                 self._memory.keep(text, entry)
                 if self.cache is not None:
-                    self.cache.put(self._key(text), entry)
+                    self.cache.put(self._keys.get(text) or self._key(text), entry)
         return outcomes
 
     def _key(self, text: Text) -> bytes:
-        assert isinstance(self._scorer, Keyed)  # noqa: S101  or there is no cache
-        return digest(self._scorer.key(text, self._labels))
+        assert self._keyed is not None  # noqa: S101  or there is no cache
+        return digest(self._keyed.key(text, self._labels))
 
     def _checked(self, outcome: Outcome) -> Outcome:
         """A score must have one number per label, none of them NaN or above zero by much."""
@@ -288,7 +306,7 @@ class Gate:
             values, trouble = outcome.logprobs, None
             if len(values) != len(self._labels):
                 trouble = f"{len(values)} values for {len(self._labels)} labels"
-            elif not all(value < 1e-3 for value in values) or max(values) == float("-inf"):
+            elif not all([value < 1e-3 for value in values]) or max(values) == NEVER:
                 trouble = f"{values} are no log-probabilities"
             if trouble is None:
                 return outcome

@@ -79,7 +79,7 @@ def make_plan(sizes: Sizes, budget: Budget, price: Price, used: Amount = NOTHING
         BudgetTooSmall: it does not buy one update and its evaluation; says what it takes.
     """
     ledger = Ledger(budget)
-    ledger.spent = used
+    ledger.replay(used)
     dev = min(sizes.dev, FEWEST_DEV)
     least = total(price, [sizes.update, dev, dev])
     if not ledger.fits(least):
@@ -123,7 +123,7 @@ def _updates(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> int | No
     each = ledger.share(price(sizes.update))
     if not each:
         return None
-    rest = 1.0 - ledger.share(total(price, [plan.dev, *plan.closing()]) + ledger.spent)
+    rest = 1.0 - ledger.share(total(price, [plan.dev, *plan.closing()]) + ledger.used)
     return max(1, int(rest / each))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from bdpl_async.errors import ProviderError, UnusableAnswer
 
@@ -56,14 +56,13 @@ class Example:
     label: int
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """One filled template, cut at the mask.
 
     A masked model reads ``before``, its mask token, ``after``; a causal model reads ``before``
     without trailing space. `cuttable` holds the character spans (start, end), counted in
     ``before + after``, that came from data columns: what a model with a short window may shorten.
-    Prompt and template are never cut.
+    Prompt and template are never cut. A tuple, since texts are keys on the hot path.
     """
 
     before: str
@@ -170,6 +169,9 @@ class Score:
     censored: tuple[bool, ...] = ()
 
 
+ANSWERED = (Score, UnusableAnswer)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One outcome per text of the request, in its order, and what the request consumed.
@@ -184,4 +186,4 @@ class Reply:
     @property
     def answered(self) -> int:
         """How many texts the model answered, usably or not."""
-        return sum(isinstance(score, Score | UnusableAnswer) for score in self.scores)
+        return sum([isinstance(score, ANSWERED) for score in self.scores])

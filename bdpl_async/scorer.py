@@ -66,6 +66,7 @@ class Capabilities:
         completion: tokens that the model writes for one text, at most.
         exact: `Counting.count` counts as the model's tokenizer does, it is no mere bound.
         probes: requests that `probe` sends, at most, retries aside.
+        timed: ends each request itself when its time is over.
         price: USD per million tokens, if it is known.
         notes: what a person should know: each fall-back, each warning, a sentence each.
     """
@@ -79,6 +80,7 @@ class Capabilities:
     completion: int = 0
     exact: bool = False
     probes: int = 0
+    timed: bool = False
     price: Price | None = None
     notes: tuple[str, ...] = ()
 

@@ -67,7 +67,7 @@ class Session:
             capabilities = replace(capabilities, batch=model.batch_prompts)
         terms = Terms(
             concurrency=model.concurrency,
-            timeout=None if capabilities.local else model.timeout,
+            timeout=None if capabilities.local or capabilities.timed else model.timeout,
             attempts=model.attempts,
             rpm=model.rpm,
             tpm=model.tpm,

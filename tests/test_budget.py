@@ -51,16 +51,17 @@ class LedgerMachine(RuleBasedStateMachine):
     ) -> None:
         self.ledger = Ledger(Budget(requests, prompts, tokens, usd))
         self.spent: list[Amount] = []
+        self.replayed: list[Amount] = []
         self.held: dict[int, Amount] = {}
 
-    def total(self, name: str) -> Fraction:
-        everything = [*self.spent, *self.held.values()]
+    def total(self, name: str, *, cached: bool = False) -> Fraction:
+        everything = [*self.spent, *self.held.values(), *(self.replayed if cached else ())]
         return sum((Fraction(getattr(amount, name)) for amount in everything), Fraction(0))
 
     def room(self, amount: Amount) -> bool:
         limits = {name: getattr(self.ledger.budget, name) for name in NAMES}
         return all(
-            most is None or self.total(name) + Fraction(getattr(amount, name)) <= most
+            most is None or self.total(name, cached=True) + Fraction(getattr(amount, name)) <= most
             for name, most in limits.items()
         )
 
@@ -97,6 +98,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.held.pop(reservation.number)
         return reservation
 
+    @rule(amount=AMOUNTS)
+    def replay(self, amount: Amount) -> None:
+        self.ledger.replay(amount)
+        self.replayed.append(amount)
+
     @rule(reservation=closed)
     def close_again(self, reservation: Reservation) -> None:
         for close in (self.ledger.lost, self.ledger.release):
@@ -112,6 +118,8 @@ class LedgerMachine(RuleBasedStateMachine):
             assert Fraction(getattr(total, name)) == self.total(name)
             most = getattr(self.ledger.budget, name)
             assert most is None or getattr(total, name) <= most
+            used = Fraction(getattr(self.ledger.used + self.ledger.held, name))
+            assert used == self.total(name, cached=True)
 
     @invariant()
     def snapshot_counts_what_is_in_flight(self) -> None:
@@ -157,6 +165,42 @@ def test_share_is_the_part_of_the_tightest_limit(amount: Amount) -> None:
     """Of several limits the one of which most is taken counts."""
     ledger = Ledger(Budget(requests=10, tokens=1000))
     assert ledger.share(amount) == max(amount.requests / 10, amount.tokens / 1000)
+
+
+def test_what_the_cache_answers_fills_the_budget_and_costs_nothing() -> None:
+    """A warm cache makes a run cheaper and no longer: replays leave room as payments do."""
+    ledger = Ledger(Budget(requests=10, prompts=100))
+    ledger.replay(Amount(requests=9, prompts=90, tokens=900, usd=0.5))
+    assert ledger.spent == Amount()
+    assert ledger.used == Amount(9, 90, 900, 0.5)
+    assert ledger.fits(Amount(requests=1, prompts=10))
+    assert ledger.shortage(Amount(requests=1, prompts=11)) == "prompts"
+    with pytest.raises(BudgetExhausted, match="budget of 10 requests"):
+        ledger.reserve(Amount(requests=2))
+    ledger.settle(ledger.reserve(Amount(1, 10)), Amount(1, 10, 100))
+    assert (ledger.spent, ledger.used.prompts) == (Amount(1, 10, 100), 100)
+
+
+def test_replays_beyond_the_budget_refuse_the_rest() -> None:
+    """What was granted more generously once may be more than is granted now; nothing is paid."""
+    ledger = Ledger(Budget(prompts=10))
+    ledger.replay(Amount(1, 50))
+    assert not ledger.fits(Amount(prompts=1))
+    assert ledger.spent == Amount()
+
+
+def test_a_snapshot_holds_what_was_paid() -> None:
+    """After a restart nothing that the cache answered is billed."""
+    ledger = Ledger(Budget(prompts=100))
+    ledger.replay(Amount(4, 40, 400, 0.25))
+    ledger.settle(ledger.reserve(Amount(1, 10, 120, 0.5)), Amount(1, 10, 100, 0.25))
+    ledger.reserve(Amount(1, 5, 50, 0.125))
+    snapshot = ledger.snapshot()
+    again = Ledger(ledger.budget)
+    again.replay(Amount(9, 9, 9, 9.0))
+    again.restore(snapshot)
+    assert again.spent == Amount(2, 15, 150, 0.375)
+    assert again.held == Amount()
 
 
 def test_dollars_do_not_drift() -> None:

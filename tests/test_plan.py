@@ -125,6 +125,47 @@ def test_more_budget_never_scores_less(sizes: Sizes, limit: int) -> None:
         assert more.dev >= less.dev
 
 
+@given(SIZES, st.integers(1, 3000), st.integers(0, 3000), st.sampled_from([1, 7, 64]))
+def test_what_is_used_is_gone(sizes: Sizes, limit: int, used: int, batch: int) -> None:
+    """A plan fits beside what a probe has taken, or the refusal counts that in."""
+    budget, gone = Budget(prompts=limit), Amount(1, used, 5 * used)
+    ledger = Ledger(budget)
+    ledger.replay(gone)
+    least = min(sizes.dev, 32)
+    smallest = total(price(batch), [least, sizes.update, least])
+    try:
+        plan = make_plan(sizes, budget, price(batch), gone)
+    except BudgetTooSmall as error:
+        assert not ledger.fits(smallest)
+        assert f"at least {smallest.prompts + used} prompts" in str(error)
+        return
+    assert ledger.fits(smallest)
+    assert ledger.fits(total(price(batch), whole(plan, sizes)))
+
+
+def test_what_is_used_buys_no_updates() -> None:
+    """The number of updates is that of the rest, and nothing used is as if it were not said."""
+    sizes, budget = Sizes(update=80, dev=32, test=100, finalists=8), Budget(prompts=5000)
+    fresh = make_plan(sizes, budget, price(1))
+    assert make_plan(sizes, budget, price(1), Amount()) == fresh
+    later = make_plan(sizes, budget, price(1), Amount(prompts=1600))
+    assert fresh.updates is not None
+    assert later.updates == fresh.updates - 20
+    assert (later.update, later.dev, later.test) == (80, fresh.dev, fresh.test)
+
+
+def test_dollars_are_part_of_the_refusal() -> None:
+    """A budget in USD that is too small is told what it would take, in USD."""
+    sizes = Sizes(update=80, dev=32, test=0, finalists=8)
+
+    def in_dollars(count: int) -> Amount:
+        return Amount(count, count, 10 * count, count / 1024)
+
+    with pytest.raises(BudgetTooSmall, match=r"of 0\.125 usd .* 0\.1406 USD"):
+        make_plan(sizes, Budget(usd=0.125), in_dollars)
+    assert make_plan(sizes, Budget(usd=144 / 1024), in_dollars).dev == 32
+
+
 def test_the_updates_of_a_plan_fit_into_its_budget_and_one_more_does_not() -> None:
     """`updates` is what the rest of the grant buys beside dev and test."""
     sizes, budget = Sizes(update=80, dev=32, test=100, finalists=8), Budget(prompts=5000)

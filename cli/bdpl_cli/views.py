@@ -10,7 +10,18 @@ from shutil import get_terminal_size
 import orjson
 
 from bdpl_async.evaluation import Evaluation
-from bdpl_async.events import Evaluated, Event, Finished, Note, Started, Step, to_json
+from bdpl_async.events import (
+    Evaluated,
+    Event,
+    Finished,
+    Note,
+    Probed,
+    Retry,
+    Started,
+    Step,
+    to_json,
+)
+from bdpl_async.result import Totals
 from bdpl_cli.plaintext import clean
 
 __all__ = ["make_view"]
@@ -47,7 +58,7 @@ class Plain:
 
     def __init__(self, out: Path) -> None:
         self._out = out
-        self._last = float("-inf")
+        self._last = self._last_retry = float("-inf")
         self._steps: int | None = None
 
     def __call__(self, event: Event) -> None:
@@ -59,6 +70,12 @@ class Plain:
                     f"{clean(event.task)}: {event.method} on {clean(event.model)}, seed"
                     f" {event.seed}; {event.train} train, {event.dev} dev, {event.test} test"
                 )
+            case Probed() if event.readout is not None:
+                self._print(f"read by {event.readout}, {_texts(event.batch)} a request")
+            case Retry() if event.t - self._last_retry >= SECONDS_BETWEEN_LINES:
+                self._last_retry = event.t
+                again = f"again in {event.wait:.1f} s, try {event.attempt}"
+                self._print(f"{event.t:6.1f} s  {clean(event.reason)}; {again}")
             case Step() if event.t - self._last >= SECONDS_BETWEEN_LINES:
                 self._last = event.t
                 self._print(self._step(event))
@@ -76,20 +93,17 @@ class Plain:
 
     def _step(self, event: Step) -> str:
         of = f"/{self._steps}" if self._steps else ""
-        spent = event.usage.prompts
+        spent = f"{event.usage.prompts:>6} prompts{_dollars(event.usage)}"
         line = (
             f"{event.t:6.1f} s  step {event.step:>3}{of}  loss {event.loss:.3f}"
-            f"  entropy {event.entropy:.2f}  {spent:>6} prompts  {clean(event.prompt)}"
+            f"  entropy {event.entropy:.2f}  {spent}  {clean(event.prompt)}"
         )
         width = get_terminal_size(fallback=(WIDTH, 24)).columns
         return line if len(line) <= width else line[: width - 3] + "..."
 
     def _finish(self, event: Finished) -> None:
         result, usage = event.result, event.result.usage
-        self._print(
-            f"done ({result.stop_reason}): {result.steps_done} updates, {usage.prompts} prompts in"
-            f" {usage.requests} requests, {usage.seconds:.1f} s"
-        )
+        self._print(f"done ({result.stop_reason}): {result.steps_done} updates, {_spent(usage)}")
         if result.dev is not None or result.steps_done:
             self._print(f"learned prompt: {clean(result.prompt) or '(empty)'}")
         else:
@@ -107,3 +121,25 @@ class Plain:
 
     def _print(self, line: str) -> None:
         print(line, flush=True)
+
+
+def _texts(count: int) -> str:
+    return "one text" if count == 1 else f"up to {count} texts"
+
+
+def _dollars(usage: Totals) -> str:
+    return f", ${usage.usd:.4f}" if usage.usd else ""
+
+
+def _spent(usage: Totals) -> str:
+    """What a run took, in one line; what did not happen is left out."""
+    tokens = usage.prompt_tokens + usage.completion_tokens
+    parts = [
+        f"{usage.prompts} prompts in {usage.requests} requests",
+        f"{tokens} tokens" if tokens else "",
+        f"${usage.usd:.4f}" if usage.usd else "",
+        f"{usage.cache_hits} from the cache" if usage.cache_hits else "",
+        f"{usage.retries} sent again" if usage.retries else "",
+        f"{usage.seconds:.1f} s",
+    ]
+    return ", ".join(part for part in parts if part)

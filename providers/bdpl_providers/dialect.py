@@ -64,4 +64,5 @@ class Dialect:
             completion=TOKENS if first.name == "text" else 1,
             exact=self.tokenizer is not None and not first.frame,
             probes=PROBES,
+            timed=True,
         )

@@ -15,7 +15,7 @@ import orjson
 
 from bdpl_async.errors import ProviderError, ProviderRefused, RequestFailed, ServerFault
 from bdpl_providers.replies import usage
-from bdpl_providers.wire import Answer, Document, Transport
+from bdpl_providers.wire import Answer, Document, Exchanging, Transport
 
 __all__ = ["Tape", "Unrecorded"]
 
@@ -72,12 +72,12 @@ class Tape:
         finally:
             self._playing = None
 
-    async def post(self, path: str, body: Document, *, root: bool = False) -> Answer:
-        """POST, or what it was answered before."""
+    def post(self, path: str, body: Document, *, root: bool = False) -> Exchanging:
+        """POST, or what it was answered before; await what comes back."""
         if self._playing is None and self._recorded is None:
-            return await self._inner.post(path, body, root=root)
+            return self._inner.post(path, body, root=root)
         asked = orjson.dumps([path, body, root], option=orjson.OPT_SORT_KEYS).decode()
-        return await self._through(asked, lambda: self._inner.post(path, body, root=root))
+        return self._through(asked, lambda: self._inner.post(path, body, root=root))
 
     async def get(self, path: str) -> Answer:
         """GET, or what it was answered before."""

@@ -9,6 +9,7 @@ one server only. It does not know what stands in a body.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
 import time
@@ -22,11 +23,12 @@ import orjson
 from yarl import URL
 
 from bdpl_async import __version__
+from bdpl_async.deadline import Deadlines
 from bdpl_async.errors import BdplError, ConfigError, RequestFailed
 from bdpl_providers.border import across, proxy_to
 from bdpl_providers.credentials import checked_url
 from bdpl_providers.replies import LARGEST, Peer, answer, too_large
-from bdpl_providers.wire import Answer, Document
+from bdpl_providers.wire import Answer, Document, Exchanging
 
 __all__ = ["KEEP_ALIVE", "HttpTransport", "connecting", "encoded", "root_of", "secrets_of"]
 
@@ -70,6 +72,7 @@ class HttpTransport:
         self._key = key
         self._peer = Peer(name, secrets_of(key))
         self._timeout = timeout
+        self._deadlines = Deadlines(timeout)
         self._concurrency = concurrency
         self._clock = clock
         self._urls: dict[tuple[str, bool], URL] = {}
@@ -97,9 +100,8 @@ class HttpTransport:
                 ssl=ssl.create_default_context() if secure else True,
             ),
             headers=headers,
-            timeout=aiohttp.ClientTimeout(
-                total=self._timeout, sock_connect=connecting(self._timeout)
-            ),
+            # `Deadlines` keeps the total: aiohttp would set a timer for each request.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connecting(self._timeout)),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # `answer` does it, within bounds
             trust_env=False,
@@ -117,15 +119,15 @@ class HttpTransport:
         if session is not None:
             await session.close()
 
-    async def post(self, path: str, body: Document, *, root: bool = False) -> Answer:
-        """POST `body` as JSON.
+    def post(self, path: str, body: Document, *, root: bool = False) -> Exchanging:
+        """POST `body` as JSON; await what comes back.
 
         Raises:
             ProviderError: with its fate; the server's own words are in the message.
             ConfigError: the address cannot be used.
         """
         data = encoded(body, f"{self.name}: POST {path}")
-        return await self._exchange("POST", path, self._url(path, root=root), data)
+        return self._exchange("POST", path, self._url(path, root=root), data)
 
     async def get(self, path: str) -> Answer:
         """GET a JSON object, as from ``/models``; errors as those of `post`."""
@@ -145,6 +147,7 @@ class HttpTransport:
         if self._session is None:
             raise RuntimeError(f"{self!r} is used outside its `async with`")
         asked = f"{method} {path}"
+        mark = self._deadlines.begin()
         try:
             async with self._session.request(
                 method,
@@ -157,6 +160,10 @@ class HttpTransport:
                 body = self._peer.cleared(await self._read(response, asked))
         except FOREIGN as error:
             problem = self._ours(error, asked)
+        except asyncio.CancelledError:
+            if not self._deadlines.passed(mark):
+                raise
+            problem = self._ours(TimeoutError(), asked)
         else:
             return answer(
                 response.status,
@@ -166,6 +173,8 @@ class HttpTransport:
                 asked=asked,
                 clock=self._clock,
             )
+        finally:
+            self._deadlines.end(mark)
         raise problem  # out here, where no foreign error hangs on it as its context
 
     async def _once(

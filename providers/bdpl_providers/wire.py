@@ -7,14 +7,14 @@ A transport knows HTTP and no labels; a read-out knows labels and no HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from bdpl_async.errors import UnusableAnswer
 from bdpl_async.records import Quota, Score, Usage
 
-__all__ = ["Answer", "Document", "Readout", "Transport"]
+__all__ = ["Answer", "Document", "Exchanging", "Readout", "Transport"]
 
 Document = Mapping[str, object]
 """A JSON object as parsed; whoever reads it trusts nothing in it."""
@@ -32,6 +32,10 @@ class Answer:
     def answered(self) -> int | None:
         """All that were sent."""
         return None
+
+
+Exchanging = Coroutine[Any, Any, Answer]
+"""What an ``async def`` gives that is called and not awaited yet."""
 
 
 class Transport(Protocol):
