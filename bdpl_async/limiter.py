@@ -20,6 +20,7 @@ from bdpl_async.allowance import Allowance
 from bdpl_async.backoff import LONGEST_WAIT, SPREAD, asked, wait
 from bdpl_async.concurrency import Concurrency, Outcome
 from bdpl_async.errors import ProviderError, RateLimited
+from bdpl_async.lesson import Lesson
 from bdpl_async.pace import Pace
 from bdpl_async.records import Quota
 from bdpl_async.window import Ticket, Window
@@ -27,7 +28,6 @@ from bdpl_async.window import Ticket, Window
 __all__ = ["Limiter", "Ticket"]
 
 PERIOD = 61.0  # seconds: a minute, and one for what is longer on its way than others
-SHORTEST = 1.0  # seconds to wait after a refusal that does not say how long: nobody counts in less
 FOREVER = float("inf")
 
 
@@ -57,12 +57,12 @@ class Limiter:
         if tpm is not None:
             self._given.append(Window("tokens", tpm, PERIOD))
         self._windows = self._given
-        self._pace = Pace()
+        self._taught = False
+        self._lesson, self._pace = Lesson(), Pace()
         self._allowance = Allowance()
         self._paused = 0.0  # until then nothing is sent
-        self._strikes = 0  # cuts since something was let through
+        self._strikes = 0  # waves of refusals, with nothing let through between them
         self._scout: Ticket | None = None  # after two, one goes ahead alone
-        self._backoff = SHORTEST
         self._count = 0
         self._tokens = 0  # in flight
         self._queue: OrderedDict[asyncio.Future[Ticket], int] = OrderedDict()
@@ -116,95 +116,98 @@ class Limiter:
             tokens: what it really took; the rest is given back.
             quotas: what the answer says is left.
         """
-        self._close(ticket, "fine")
-        if ticket.slot.epoch == self._slots.epoch:
-            self._strikes = 0
+        self._close(ticket)
+        self._slots.free(ticket.slot, "fine")
+        if self._strikes:
+            self._relent(self._slots.epoch - ticket.slot.epoch)
         if tokens != ticket.tokens:
             for window in self._windows:
                 window.correct(ticket, tokens)
             ticket.tokens = tokens
-        if quotas or self._pace.windows:
+        if quotas or self._taught:
             now = self._clock()
             self._allowance.observe(quotas, now, self.in_flight, self._tokens)
-            self._pace.raised(now)
+            self._lesson.raised(now)
+            if self._pace.due(now):
+                self._pace.faster(now, *self._lesson.recent(now))
+                self._list()
         self._pump()
 
     def failed(self, ticket: Ticket, error: ProviderError) -> None:
         """Close the ticket of a request that brought an error; a refusal slows everybody down."""
+        self._close(ticket)
         now = self._clock()
         if isinstance(error, RateLimited):
             self._refused(ticket, error, now)
         else:
-            self._close(ticket, "failed")
+            self._slots.free(ticket.slot, "failed")
         self._allowance.observe(error.quotas, now, self.in_flight, self._tokens)
         self._pump()
 
     def abandoned(self, ticket: Ticket) -> None:
         """Close the ticket of a request that was never sent: it counts nowhere."""
-        self._close(ticket, "failed")
+        self._close(ticket)
+        self._slots.free(ticket.slot, "failed")
         for window in self._windows:
             window.drop(ticket)
-        self._pace.unsent(ticket)
+        self._lesson.unsent(ticket)
         ticket.requests = ticket.tokens = 0
         self._pump()
 
-    def _close(self, ticket: Ticket, outcome: Outcome) -> bool:
+    def _close(self, ticket: Ticket) -> None:
         if not ticket.open:
             raise ValueError(f"ticket {ticket.number} was closed before")
         ticket.open = False
         self._tokens -= ticket.tokens
-        return self._slots.free(ticket.slot, outcome)
+
+    def _relent(self, waves: int) -> None:
+        """An answer to what was sent so many waves of refusals ago: something was let through."""
+        if waves == 0:
+            self._strikes = 0
+        elif waves == 1:  # sent after the wave before the last
+            self._strikes = 1
 
     def _refused(self, ticket: Ticket, error: RateLimited, now: float) -> None:
-        """Cut once a wave, learn, pause."""
+        """Pause, fewer at a time, and learn; once for a wave of refusals."""
         seconds = asked(error) or _until_reset(error)
-        outcome = self._suspect(ticket, error, seconds)
-        first = self._close(ticket, outcome)
-        self._pace.unsent(ticket)
-        if first:
-            self._strikes += 1
-            self._pace.ended()
+        first = ticket.slot.epoch == self._slots.epoch
+        self._strikes += first
+        outcome: Outcome = "refused"
         if error.kind == "parallel":
-            if not self.in_flight:  # others fill the provider: none of ours will make room
-                self._pause(now + wait(self._strikes, error, 1.0))
-            return
-        if first:
-            self._backoff = max(SHORTEST, wait(self._strikes, RateLimited(""), 1.0))
+            outcome = "crowded"
+            if self.in_flight == 1:  # others fill the provider: none of ours will make room
+                self._pause(now + _backoff(self._strikes))
+        else:
+            self._rest(seconds, first, now)
+            if error.kind == "rate" and seconds is None and not self._windows:
+                outcome = "doubtful"
+        self._slots.free(ticket.slot, outcome, self._paused)
+        self._lesson.unsent(ticket)
+        if error.kind == "slow_down":
+            self._pace.slower(now, *self._lesson.recent(now), self._count)
+        elif first and error.kind == "rate":
+            self._lesson.refused(ticket, now, self._strikes, seconds)
+        self._list()
+
+    def _rest(self, seconds: float | None, first: bool, now: float) -> None:
+        """Send nothing for as long as was asked for, or for a moment."""
         if seconds is not None:
             # The newest counts; but where coming back when told did not help, it was not true.
-            least = self._backoff if self._strikes > 1 else 0.0
+            least = _backoff(self._strikes - 1) if self._strikes > 1 else 0.0
             self._paused = now + max(least, min(seconds, LONGEST_WAIT) + SPREAD)
         elif first:
-            self._pause(now + self._backoff)
-        if first:
-            self._learn(error, outcome, now, seconds)
-        else:
-            self._pace.again(now)
-        self._windows = self._given + self._pace.windows
+            self._pause(now + _backoff(self._strikes))
 
-    def _suspect(self, ticket: Ticket, error: RateLimited, seconds: float | None) -> Outcome:
-        """What the refusal is due to. One without any hint may mean the crowd, not the rate."""
-        if error.kind == "parallel":
-            return "crowded"
-        silent = error.kind == "rate" and seconds is None and not self._windows
-        return "doubtful" if silent and self._slots.explains(ticket.slot) else "refused"
+    def _settle(self, now: float) -> None:
+        """Sending begins again: see what there is to learn from the last wave."""
+        self._lesson.settle(now)
+        self._list()
 
-    def _learn(
-        self, error: RateLimited, outcome: Outcome, now: float, seconds: float | None
-    ) -> None:
-        """What the first refusal of a wave teaches of the rate."""
-        if error.kind == "slow_down":
-            self._pace.halve(now)
-        elif self._strikes > 1:  # again, and nothing was let through: neither hint nor crowd
-            self._slots.acquit()
-            self._pace.learn(now, None)
-        elif seconds is not None:
-            self._pace.learn(now, self._paused)
-        elif outcome == "doubtful" or (self._given and self._pace.spread(self._given, now)):
-            pass  # perhaps it is the crowd, or its window is shorter than a minute
-        else:
-            self._slots.acquit()
-            self._pace.learn(now, self._paused)
+    def _list(self) -> None:
+        """All windows that hold."""
+        taught = [w for w in (self._lesson.window, self._pace.window) if w is not None]
+        self._taught = bool(taught)
+        self._windows = self._given + taught
 
     def _pause(self, until: float) -> None:
         self._paused = max(self._paused, until)
@@ -214,6 +217,8 @@ class Limiter:
         if self._slots.full or (self._scout is not None and self._scout.open):
             return FOREVER
         delay = self._paused - now
+        if self._lesson.wave is not None and delay <= 0:
+            self._settle(now)
         for window in self._windows:
             delay = max(delay, window.wait(tokens, now))
         return max(delay, self._allowance.wait(tokens, now)) if self._allowance else delay
@@ -226,7 +231,7 @@ class Limiter:
             window.add(ticket)
         if self._allowance:
             self._allowance.spend(tokens)
-        self._pace.sent(ticket)
+        self._lesson.sent(ticket)
         if self._strikes > 1:
             self._scout = ticket
         return ticket
@@ -275,3 +280,8 @@ class Limiter:
 def _until_reset(error: RateLimited) -> float | None:
     """Seconds until the limits that are used up are whole again, if the refusal says so."""
     return max((q.reset for q in error.quotas if q.reset and q.remaining == 0), default=None)
+
+
+def _backoff(tries: int) -> float:
+    """Seconds to wait after a refusal that does not say how long."""
+    return wait(tries, RateLimited(""), 1.0)

@@ -102,5 +102,9 @@ class Window:
             if self._log[-1] is ticket:
                 self._log.pop()
 
+    def before(self, ticket: Ticket) -> int:
+        """What counted when `ticket` was sent, of what still does."""
+        return sum(self._cost(other) for other in self._log if other.number < ticket.number)
+
     def _cost(self, ticket: Ticket) -> int:
         return ticket.tokens if self._tokens else ticket.requests

@@ -2,110 +2,116 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from itertools import pairwise
+
 import pytest
 
-from bdpl_async.concurrency import Slot
-from bdpl_async.pace import QUIET, Pace
-from bdpl_async.window import MARGIN, Ticket, Window
+from bdpl_async.pace import BIT, DEAF, LEAST, MORE, NEAR, WHILE, Pace
+from bdpl_async.window import MARGIN
 
 
-def sent(pace: Pace, times: list[float], first: int = 1) -> list[Ticket]:
-    """Requests that left then."""
-    tickets = [Ticket(n, at, 0, Slot(0, 1)) for n, at in enumerate(times, first)]
-    for ticket in tickets:
-        pace.sent(ticket)
-    return tickets
+def rate(pace: Pace) -> float | None:
+    """Requests a second that it allows."""
+    window = pace.window
+    return None if window is None else window.limit / window.period * MARGIN
 
 
-def taught(times: list[float], refusals: int, resume: float | None) -> Pace:
-    """After a wave of which the last ones were refused a second after they left."""
+def play(
+    pace: Pace, refuses: Callable[[float], float], seconds: int, wish: float, most: float = 1e9
+) -> list[float]:
+    """The rates of so many seconds against a provider that asks so often, at so much.
+
+    Args:
+        wish: a second, if nothing held it.
+        most: get through a second.
+    """
+    rates = []
+    for now in range(1000, 1000 + seconds):
+        going = min(wish, rate(pace) or wish)
+        sent = int(5 * min(going, most))
+        for _ in range(int(refuses(going))):
+            pace.slower(float(now), sent, 5.0, 0)
+        if pace.due(float(now)):
+            pace.faster(float(now), sent, 5.0)
+        rates.append(going)
+    return rates
+
+
+def test_it_halves_what_went_through() -> None:
+    """Half of what was really sent a second, evenly, from the next request on."""
     pace = Pace()
-    tickets = sent(pace, times)
-    for count, ticket in enumerate(tickets[len(times) - refusals :]):
-        pace.unsent(ticket)
-        if count:
-            pace.again(times[-1] + 1)
-        else:
-            pace.ended()
-            pace.learn(times[-1] + 1, resume)
-    return pace
+    pace.slower(1000.0, 40, 5.0, 7)
+    assert rate(pace) == pytest.approx(4)
+    assert pace.window is not None
+    assert pace.window.limit == 1
 
 
-def test_a_refusal_that_says_when_to_come_back_teaches_its_cycle() -> None:
-    """From the first request to the time to come back so many got through: all others, in fact."""
-    (window,) = taught([100.0 + i / 10 for i in range(16)], 6, 104.0).windows
-    assert window.limit == 10
-    assert window.period == pytest.approx(4.0 * MARGIN)
-
-
-def test_one_that_does_not_say_means_a_minute() -> None:
-    """So many as left in the last minute and were not refused may leave in the next."""
-    (window,) = taught([20.0] * 5 + [100.0 + i / 10 for i in range(16)], 6, None).windows
-    assert window.limit == 10
-    assert window.period == pytest.approx(60.0 * MARGIN)
-    assert window.wait(1, 102.0) > 55  # they count already
-
-
-def test_what_nothing_got_through_of_teaches_nothing() -> None:
-    """A refusal of the very first request says that it is too early, but no rate."""
-    assert taught([100.0], 1, None).windows == []
-
-
-def test_what_still_refuses_is_lowered() -> None:
-    """A second lesson never brings a higher rate than the one at which it was given."""
-    pace = taught([100.0 + i / 10 for i in range(16)], 6, 104.0)
-    before = pace.windows[0].limit / pace.windows[0].period
-    tickets = sent(pace, [104.0 + i / 100 for i in range(10)], first=100)
-    pace.unsent(tickets[-1])
-    pace.ended()
-    pace.learn(105.0, 104.5)
-    assert pace.windows[0].limit / pace.windows[0].period < 0.96 * before
-
-
-def test_it_is_raised_when_all_was_quiet_and_falls_back_at_once() -> None:
-    """One more after a quiet time; if that is refused, as before, and twice the quiet time."""
-    pace = taught([100.0 + i / 10 for i in range(16)], 6, None)
-    now = 102.5 + QUIET
-    pace.raised(now - 1)
-    assert pace.windows[0].limit == 10
-    pace.raised(now)
-    assert pace.windows[0].limit == 11
-    pace.ended()
-    pace.learn(now, None)
-    assert pace.windows[0].limit == 10
-    pace.raised(now + 1.5 * QUIET)
-    assert pace.windows[0].limit == 10
-    pace.raised(now + 2 * QUIET)
-    assert pace.windows[0].limit == 11
-
-
-def test_a_minute_is_spread_over_its_seconds() -> None:
-    """A second's worth of the user's minute at a time; then slower, until it is of no use."""
+def test_it_is_not_halved_twice_in_a_while() -> None:
+    """However often it is asked within ten seconds of a cut, that was one call."""
     pace = Pace()
-    given = [Window("requests", 600, 61.0), Window("tokens", 6000, 61.0)]
-    assert pace.spread(given, 0.0)
-    requests, tokens = pace.windows
-    assert (requests.limit, requests.period) == pytest.approx((10, MARGIN))
-    assert (tokens.limit, tokens.period) == pytest.approx((100, MARGIN))
-    steps = 0
-    while pace.spread(given, 0.0):
-        steps += 1
-    assert steps == 5
-    assert pace.windows[0].period == pytest.approx(1.1**5 * MARGIN)
+    for now in range(10):
+        pace.slower(1000.0 + now, 40, 5.0, 0)
+    assert rate(pace) == pytest.approx(4)
+    pace.slower(1000.0 + WHILE, 3, 5.0, 0)  # most is refused by now
+    assert rate(pace) == pytest.approx(LEAST)
 
 
-def test_less_than_one_a_second_goes_one_at_a_time() -> None:
-    """What is spread is never less than one request, only rarer."""
+def test_it_never_stops() -> None:
+    """Less than one a second is never asked of anybody."""
     pace = Pace()
-    pace.spread([Window("requests", 20, 61.0)], 0.0)
-    assert (pace.windows[0].limit, pace.windows[0].period) == pytest.approx((1, 3 * MARGIN))
+    pace.slower(1000.0, 0, 0.0, 0)
+    assert rate(pace) == pytest.approx(LEAST)
 
 
-def test_each_call_to_slow_down_halves_what_was_seen() -> None:
-    """Half the rate of the last minute, then half of that."""
+def test_it_recovers_until_nobody_is_held() -> None:
+    """Half again every ten seconds; when less is sent than it allows, it is gone."""
     pace = Pace()
-    sent(pace, [100.0 + i / 8 for i in range(160)])  # 8 a second for 20 seconds
-    pace.halve(120.0)
-    assert pace.windows[0].limit / pace.windows[0].period == pytest.approx(4, rel=0.05)
-    pace.halve(130.0)
-    assert pace.windows[0].limit / pace.windows[0].period == pytest.approx(2, rel=0.05)
+    pace.slower(1000.0, 50, 5.0, 0)
+    rates = play(pace, lambda going: 0, 120, 10.0)
+    assert [rates[10 * n + 5] for n in range(4)] == pytest.approx([5, 7.5, 10, 10], rel=0.01)
+    assert pace.window is None
+
+
+def test_it_is_careful_near_a_rate_that_was_too_high_twice() -> None:
+    """At the second wall it stops a little short of it and goes on in small steps."""
+    pace = Pace()
+    rates = play(pace, lambda going: going > 10, 200, 20.0, 10.0)
+    assert min(rates[100:]) < 0.6 * 10
+    steps = [b / a for a, b in pairwise(rates[40:]) if b > a]
+    assert {round(step, 2) for step in steps} >= {MORE, BIT}
+    assert any(one == pytest.approx(NEAR * max(rates[100:]), rel=0.1) for one in rates[100:])
+
+
+def test_a_call_at_half_the_rate_is_an_accident() -> None:
+    """Slower did not help and most goes through: it is forgotten, and the deaf hear it later."""
+    pace = Pace()
+    pace.slower(1000.0, 50, 5.0, 0)
+    pace.slower(1011.0, 25, 5.0, 0)
+    assert pace.window is None
+    pace.slower(1012.0, 50, 5.0, 0)
+    assert pace.window is None
+    pace.slower(1011.0 + DEAF, 50, 5.0, 0)
+    assert rate(pace) == pytest.approx(5)
+
+
+def test_even_the_deaf_hear_when_most_is_refused() -> None:
+    """As many refusals as answers are no accident."""
+    pace = Pace()
+    pace.slower(1000.0, 50, 5.0, 0)
+    pace.slower(1011.0, 25, 5.0, 0)
+    for n in range(12):
+        pace.slower(1012.0 + n / 10, 10, 5.0, 0)
+    assert rate(pace) == pytest.approx(LEAST)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("wish", [5.0, 50.0])
+def test_calls_at_random_cost_less_than_half(share: float, wish: float) -> None:
+    """In the long run at least half of what could be sent is sent."""
+    pace, chance = Pace(), random.Random(1)
+    rates = play(
+        pace, lambda going: sum(chance.random() < share for _ in range(int(going))), 600, wish
+    )
+    assert sum(rates) > 0.5 * 600 * wish

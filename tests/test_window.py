@@ -76,3 +76,13 @@ def test_tickets_from_before_it_was_opened_do_not_count() -> None:
     window.correct(ticket(7, 0.0, 50), 10)
     window.drop(ticket(3, 0.0, 50))
     assert window.held == 0
+
+
+def test_it_knows_what_was_there_before_a_ticket() -> None:
+    """Only what was sent earlier, and still counts, stood in its way."""
+    window = Window("requests", 9, 61.0)
+    for number in range(1, 6):
+        window.add(ticket(number, 10.0 * number))
+    assert window.before(ticket(4, 40.0)) == 3
+    window.wait(1, 75.0)
+    assert window.before(ticket(4, 40.0)) == 2

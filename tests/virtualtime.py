@@ -7,12 +7,14 @@ nobody would ever wake raises instead of hanging.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import selectors
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+from bdpl_async.backoff import wait
 from bdpl_async.errors import ProviderError, RateLimited
 from bdpl_async.limiter import Limiter
 from bdpl_async.records import Quota
@@ -201,3 +203,73 @@ async def besiege(
 
 def limiter_of(rpm: float | None = None, tpm: float | None = None, most: int = 64) -> Limiter:
     return Limiter(rpm=rpm, tpm=tpm, concurrency=most, clock=now, sleep=asyncio.sleep)
+
+
+class Moody:
+    """Refuses at random, or each so-manieth request: by no limit at all.
+
+    Args:
+        refusals: kind -> chance, or a whole number for each so-manieth. The kinds are `none`,
+            `slow_down`, `parallel`, or the seconds that the refusal asks for.
+    """
+
+    def __init__(self, refusals: dict[str, float], *, latency: float = 0.02, seed: int = 0) -> None:
+        self.refusals, self.latency = refusals, latency
+        self.noise = random.Random(seed)
+        self.seen = 0
+        self.refused: list[float] = []
+        self.asked = 0.0  # seconds, in all
+        self.at_once = 0
+        self.crowds: list[int] = []  # in flight, at each request
+
+    async def ask(self) -> None:
+        kind = self._drawn()
+        self.at_once += 1
+        self.crowds.append(self.at_once)
+        await asyncio.sleep(self.noise.uniform(0.8, 1.2) * self.latency)
+        self.at_once -= 1
+        if kind is None:
+            return
+        self.refused.append(now())
+        named = kind in ("none", "slow_down", "parallel")
+        error = RateLimited("no", retry_after=None if named else float(kind), fate="refused")
+        if kind in ("slow_down", "parallel"):
+            error.kind = kind  # type: ignore[assignment]  # a str here, a Literal there
+        self.asked += error.retry_after or 0.25
+        raise error
+
+    def _drawn(self) -> str | None:
+        self.seen += 1
+        draw = self.noise.random()
+        for kind, rate in self.refusals.items():
+            if isinstance(rate, int):
+                if self.seen % rate == 0:
+                    return kind
+            elif (draw := draw - rate) < 0:
+                return kind
+        return None
+
+
+async def errand(limiter: Limiter, provider: Moody, requests: int, workers: int) -> float:
+    """Send so many requests, each again until it is answered; the seconds that took."""
+    began, draws = now(), random.Random(2)
+    left = iter(range(requests))
+
+    async def one() -> None:
+        for tries in itertools.count(1):
+            ticket = await limiter.acquire(1)
+            try:
+                await provider.ask()
+            except ProviderError as error:
+                limiter.failed(ticket, error)
+                await asyncio.sleep(wait(tries, error, draws.random()))
+            else:
+                limiter.answered(ticket, 1, ())
+                return
+
+    async def work() -> None:
+        for _ in left:
+            await one()
+
+    await asyncio.gather(*(work() for _ in range(workers)))
+    return now() - began
