@@ -14,7 +14,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -25,9 +24,10 @@ from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderUnavailabl
 from bdpl_async.events import Retry
 from bdpl_async.halt import Halt, Stopped
 from bdpl_async.limiter import Limiter, Ticket
-from bdpl_async.records import GRAIN, Billed, Price, Usage
+from bdpl_async.records import GRAIN, Billed, Usage
+from bdpl_async.terms import Terms, Traffic
 
-__all__ = ["Channel", "Terms", "never"]
+__all__ = ["Channel", "never"]
 
 TRIES_AT_A_DOOR = 3  # of a server that nobody ever reached: it is not running
 FEW_TRIES = 3  # where there is another way than to try to the end
@@ -40,38 +40,6 @@ Doubt = Callable[[ProviderError], bool]
 def never(error: ProviderError) -> bool:
     """Every error is worth all tries."""
     return False
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How requests may be sent.
-
-    Attributes:
-        concurrency: in flight at most.
-        timeout: seconds for one attempt in all; None for scorers that keep the time themselves.
-        attempts: tries of one request at most, the first included.
-        rpm: requests a minute.
-        tpm: tokens a minute.
-        price: USD per million tokens, where it is known.
-    """
-
-    concurrency: int = 64
-    timeout: float | None = None
-    attempts: int = 8
-    rpm: float | None = None
-    tpm: float | None = None
-    price: Price | None = None
-
-
-@dataclass(slots=True)
-class Traffic:
-    """What went through so far, beside what the ledger counts."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    retries: int = 0
-    failures: int = 0
-    answers: int = 0
 
 
 class Channel:
@@ -156,8 +124,7 @@ class Channel:
 
     async def _attempt(self, exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
         """Reserve, wait for a turn, try once, settle; the ledger is right whatever happens."""
-        reservation = await self._admitted(bound)
-        ticket = await self._turn_of(reservation)
+        reservation, ticket = self._at_once(bound) or await self._in_turn(bound)
         self.halt.flying += 1
         patience = self._patience()
         try:
@@ -183,6 +150,18 @@ class Channel:
             self.halt.landed()
             self._land()
         return answer, usage
+
+    def _at_once(self, bound: Amount) -> tuple[Reservation, Ticket] | None:
+        """Reservation and turn where nobody waits: frames of coroutines cost more than the work."""
+        if self.halt.asked or self._seconds is not None or self._turn.locked():
+            return None
+        if not self.ledger.fits(bound) or (ticket := self.limiter.take(bound.tokens)) is None:
+            return None
+        return self.ledger.reserve(bound), ticket
+
+    async def _in_turn(self, bound: Amount) -> tuple[Reservation, Ticket]:
+        reservation = await self._admitted(bound)
+        return reservation, await self._turn_of(reservation)
 
     async def _turn_of(self, reservation: Reservation) -> Ticket:
         """The limiter's ticket for what is reserved; without one, nothing stays reserved."""
@@ -255,7 +234,9 @@ class Channel:
     def _failed(self, reservation: Reservation, ticket: Ticket, error: ProviderError) -> None:
         """Count a request without an answer by what became of it."""
         self.traffic.failures += 1
+        self.traffic.failed += 1
         if error.fate == "unknown":
+            self.traffic.lost += 1
             self.ledger.lost(reservation)
             self.traffic.prompt_tokens += reservation.amount.tokens
         else:
@@ -276,8 +257,7 @@ class Channel:
         usd = -(-usage.usd // GRAIN) * GRAIN if usage.usd else 0.0
         self.ledger.settle(reservation, Amount(1, prompts, tokens, usd))
         self.limiter.answered(ticket, tokens, answer.quotas)
-        if bound.tokens - tokens > self.slack:
-            self.slack = bound.tokens - tokens
+        self.slack = max(self.slack, bound.tokens - tokens)
         self.traffic.answers += 1
         self.traffic.prompt_tokens += usage.prompt_tokens
         self.traffic.completion_tokens += usage.completion_tokens

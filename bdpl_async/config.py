@@ -161,7 +161,7 @@ class RunTable(_Table):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     data: Filled | None = None
     out: Filled | None = None
-    cache: str | None = None
+    cache: Filled | None = None
     yes: bool = False
     ui: Literal["auto", "rich", "plain", "json", "none"] = "auto"
 

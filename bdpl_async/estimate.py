@@ -1,29 +1,37 @@
-"""What a run would take, without sending anything.
+"""What a run would take, by a rehearsal: the run itself, with a stand-in for the model.
 
-An upper bound: every text is taken as new, none as answered before. Where the tokenizer is known,
-tokens are counted on prompts drawn as the run's first ones are, half a standard deviation longer,
-since what is learned may be longer than what is drawn at first.
+The stand-in counts tokens as the model's side would and answers alike to everything, so that the
+same prompts are drawn, the same rows asked and the same cuts made as in a run whose policy has yet
+to learn. Nothing is sent. Every text that the run itself does not repeat is taken as new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import ceil
 
 import numpy as np
 
-from bdpl_async.budget import Amount
+from bdpl_async.budget import Amount, Budget
+from bdpl_async.config import Config
+from bdpl_async.events import Step
 from bdpl_async.forecast import most_tokens
-from bdpl_async.plan import Plan
-from bdpl_async.records import Example, Prompt
-from bdpl_async.scorer import Counting
+from bdpl_async.plan import Plan, total
+from bdpl_async.records import Prompt, Reply, Request, Score, Text, Usage
+from bdpl_async.run import Run, drawn
+from bdpl_async.scorer import Capabilities, Counting, Line, Scorer, capabilities_of
 from bdpl_async.session import Session
 
 __all__ = ["Estimate", "estimate"]
 
-PROMPTS = 64  # drawn to see how many tokens a prompt takes
-ROWS = 32  # of a split, to see how many tokens the drawn prompts add
-LENGTHENING = 0.5  # standard deviations of a prompt's tokens, on top of the mean
+REHEARSED = 200  # updates; what is beyond them is taken to be like them
+LENGTHENING = 1.025  # on tokens: what is learned may be longer than what is drawn at first
+CUTS = 1.03  # on requests and prompts where tokens or dollars end the run: shorter texts, more cuts
+ODD = 5  # small updates at the end of such a run
+DRAWN = 64  # prompts, to see how long one may be
+NAMES = ("requests", "prompts", "tokens", "usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +58,37 @@ class Estimate:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Lengths:
-    """Tokens of a text by its split, with a drawn prompt and with none."""
+class StandIn:
+    """In the model's place: reports what an answer would be billed, and knows nothing.
 
-    train: float
-    dev: tuple[float, float]
-    test: tuple[float, float]
+    Args:
+        scorer: counts tokens, and says how it likes to be asked.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.name = scorer.name
+        self.capabilities = capabilities_of(scorer)
+        self._scorer = scorer
+
+    async def score(self, request: Request) -> Reply:
+        """The same log-probabilities for all, and the tokens that they would have cost."""
+        tokens = sum(await self.count(request.texts, request.labels))
+        written = self.capabilities.completion * len(request.texts)
+        alike = Score((-1.0,) * len(request.labels))
+        return Reply([alike] * len(request.texts), Usage(tokens, written))
+
+    async def count(self, texts: Sequence[Text], labels: tuple[str, ...]) -> list[int]:
+        """By the model's own tokenizer, else by bytes."""
+        if isinstance(self._scorer, Counting):
+            return await self._scorer.count(texts, labels)
+        return [most_tokens(text) for text in texts]
+
+    async def probe(self, request: Request, line: Line) -> Capabilities:
+        """As many requests as a probe may take."""
+        texts = [text.before for text in request.texts]
+        for _ in range(self.capabilities.probes):
+            await line(partial(self.score, request), texts)
+        return self.capabilities
 
 
 async def estimate(session: Session, vocabulary: Sequence[str], default_steps: int) -> Estimate:
@@ -70,23 +102,26 @@ async def estimate(session: Session, vocabulary: Sequence[str], default_steps: i
     Raises:
         BudgetTooSmall: the grant does not buy one update and its evaluation.
     """
-    await session.expect()
-    plan, gate = session.plan(), session.gate
-    lengths = await _lengths(session, plan, vocabulary)
-    fixed = _probe(session) + _closing(session, plan, lengths)
-    each = _ask(session, plan.update, lengths.train) if plan.update else Amount()
-    buys = _buys(session, fixed, each) if plan.update else None
-    steps = session.config.optimizer.steps
-    updates = min((n for n in (steps, buys) if n is not None), default=default_steps)
-    updates = updates if plan.update else 0
-    whole = _within(session, fixed + _times(each, updates), limited=updates == buys)
+    rehearsal = await _rehearse(session, vocabulary)
+    done, asked = rehearsal.done, session.config.optimizer.steps
+    buys = rehearsal.buys
+    updates = min((n for n in (asked, buys) if n is not None), default=default_steps)
+    updates = updates if done else 0
+    beyond = max(0, updates - done)
+    whole = rehearsal.used + _times(rehearsal.each, beyond + (beyond > 0 and updates == buys))
+    gate, plan = session.gate, rehearsal.plan
+    price = gate.channel.terms.price
+    if done:
+        more = ceil(plan.test * await _longer(session, vocabulary, rehearsal.prompt))
+        whole += Amount(tokens=more, usd=price.usd(more, 0) if price is not None else 0.0)
+    whole = _bounded(session, whole, searched=updates > 0)
     return Estimate(
         requests=whole.requests,
         prompts=whole.prompts,
         tokens=whole.tokens,
-        usd=whole.usd if gate.channel.terms.price is not None else None,
+        usd=whole.usd if price is not None else None,
         updates=updates,
-        budget_updates=buys,
+        budget_updates=buys if done else None,
         dev=plan.dev,
         test=plan.test,
         batch=gate.capabilities.batch,
@@ -95,34 +130,79 @@ async def estimate(session: Session, vocabulary: Sequence[str], default_steps: i
     )
 
 
-def _probe(session: Session) -> Amount:
-    """The requests before the first answer."""
-    probes = session.gate.capabilities.probes
-    texts = 2 * probes
-    tokens = round(texts * session.gate.forecast.tokens_per_prompt)
-    return Amount(probes, texts, tokens, _usd(session, texts, tokens))
+@dataclass(frozen=True, slots=True)
+class _Rehearsal:
+    """What a rehearsal came to.
+
+    Attributes:
+        used: all of it.
+        done: updates.
+        each: one of them.
+        buys: updates that the budget has room for; None without limits.
+        prompt: the one that was scored in the end.
+    """
+
+    plan: Plan
+    used: Amount
+    done: int
+    each: Amount
+    buys: int | None
+    prompt: Prompt
 
 
-def _closing(session: Session, plan: Plan, lengths: _Lengths) -> Amount:
-    """The empty prompt on dev, the selection, and both prompts on test."""
-    filled, empty = lengths.dev
-    whole = _ask(session, plan.dev, empty)
-    for count in plan.selection():
-        whole += _ask(session, count, filled)
-    filled, empty = lengths.test
-    return whole + _ask(session, plan.test, filled) + _ask(session, plan.test, empty)
+async def _rehearse(session: Session, vocabulary: Sequence[str]) -> _Rehearsal:
+    """Run with the stand-in, `REHEARSED` updates at most."""
+    inner = Session.prepare(session.task, StandIn(session.scorer), _unhurried(session.config))
+    await inner.expect(drawn(session.config, vocabulary))
+    inner.plan()
+    await inner.probe()
+    plan, gate = inner.plan(), inner.gate
+    run = Run(inner, tuple(vocabulary), plan)
+    before = learned = closing = Amount()
+    async for event in run.events():
+        if isinstance(event, Step):
+            learned, closing = gate.ledger.used, total(gate.forecast.cost, plan.closing())
+        elif not run.result().steps_done:
+            before = gate.ledger.used
+    result = run.result()
+    done = result.steps_done
+    each = _part(learned - before, done)
+    room = _buys(gate.ledger.budget, learned + closing, each)
+    if result.stop_reason == "budget":
+        room = 0
+    buys = None if room is None else done + room
+    return _Rehearsal(plan, gate.ledger.used, done, each, buys, Prompt(result.tokens))
 
 
-def _ask(session: Session, prompts: int, tokens_each: float) -> Amount:
-    batch = session.gate.capabilities.batch
-    tokens = round(prompts * (tokens_each + session.gate.capabilities.completion))
-    return Amount(-(-prompts // batch), prompts, tokens, _usd(session, prompts, tokens))
+async def _longer(session: Session, vocabulary: Sequence[str], prompt: Prompt) -> float:
+    """Tokens by which a rather long prompt, half a deviation above the mean, exceeds `prompt`."""
+    rng = np.random.default_rng(session.config.run.seed)
+    rows = rng.integers(len(vocabulary), size=(DRAWN, session.config.prompt.length))
+    prompts = [prompt, *(Prompt(tuple(vocabulary[j] for j in row)) for row in rows)]
+    row = session.task.train.examples[0]
+    texts = [session.task.text(one, row) for one in prompts]
+    known, *drawn = await StandIn(session.scorer).count(texts, session.task.words)
+    return max(0.0, float(np.mean(drawn) + np.std(drawn) / 2) - known)
 
 
-def _usd(session: Session, prompts: int, tokens: int) -> float:
-    price = session.gate.channel.terms.price
-    written = prompts * session.gate.capabilities.completion
-    return price.usd(max(0, tokens - written), written) if price is not None else 0.0
+def _unhurried(config: Config) -> Config:
+    """Without limits of time, and no longer than `REHEARSED`."""
+    steps = min(config.optimizer.steps or REHEARSED, REHEARSED)
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"rpm": None, "tpm": None}),
+            "budget": config.budget.model_copy(update={"seconds": None}),
+            "optimizer": config.optimizer.model_copy(update={"steps": steps}),
+        }
+    )
+
+
+def _part(amount: Amount, parts: int) -> Amount:
+    """The largest of `parts` equal parts, in whole requests, prompts and tokens."""
+    if not parts:
+        return Amount()
+    requests, prompts, tokens = (ceil(getattr(amount, name) / parts) for name in NAMES[:3])
+    return Amount(requests, prompts, tokens, amount.usd / parts)
 
 
 def _times(amount: Amount, count: int) -> Amount:
@@ -131,70 +211,28 @@ def _times(amount: Amount, count: int) -> Amount:
     )
 
 
-def _buys(session: Session, fixed: Amount, each: Amount) -> int | None:
-    """Whole updates that the budget has room for beside the rest; None without limits."""
-    budget, counts = session.gate.ledger.budget, []
-    for name in ("requests", "prompts", "tokens", "usd"):
+def _buys(budget: Budget, used: Amount, each: Amount) -> int | None:
+    """Updates that there is room for beside what is `used`; None without limits."""
+    counts = []
+    for name in NAMES:
         limit, cost = getattr(budget, name), getattr(each, name)
         if limit is not None and cost:
-            counts.append(int((limit - getattr(fixed, name)) / cost))
-    return max(1, min(counts)) if counts else None
+            counts.append(max(0, int((limit - getattr(used, name)) / cost)))
+    return min(counts, default=None)
 
 
-def _within(session: Session, whole: Amount, *, limited: bool) -> Amount:
-    """The estimate, never above the grant, and at the grant where the grant ends the run."""
+def _bounded(session: Session, found: Amount, *, searched: bool) -> Amount:
+    """`found` with what learning may add, never above the grant."""
     budget = session.gate.ledger.budget
-    limits = (budget.requests, budget.prompts, budget.tokens, budget.usd)
-    found = (whole.requests, whole.prompts, whole.tokens, whole.usd)
-    capped = [v if limit is None else min(v, limit) for v, limit in zip(found, limits, strict=True)]
-    if limited:  # the last update is cut to what is left, so a grant is used to its end
-        shares = [v / limit for v, limit in zip(capped, limits, strict=True) if limit]
-        grow = 1 / max(shares) if shares else 1.0
-        grown = [v * grow for v in capped]
-        capped = [
-            v if limit is None else min(v, limit) for v, limit in zip(grown, limits, strict=True)
-        ]
-    requests, prompts, tokens, usd = capped
-    return Amount(round(requests), round(prompts), round(tokens), usd)
-
-
-async def _lengths(session: Session, plan: Plan, vocabulary: Sequence[str]) -> _Lengths:
-    """Mean tokens of the texts to come."""
-    prompts = _drawn(session, vocabulary)
-    added = await _added(session, prompts)
-
-    async def bare(examples: Sequence[Example]) -> float:
-        return float(np.mean(await _count(session, Prompt(), examples))) if examples else 0.0
-
-    task = session.task
-    dev, test = (
-        await bare(task.dev.examples[: plan.dev]),
-        await bare(task.test.examples[: plan.test]),
+    longer = LENGTHENING if searched else 1.0
+    cuts = CUTS if searched and (budget.tokens or budget.usd) else 1.0
+    odd = ODD if cuts > 1.0 else 0
+    wanted = Amount(
+        ceil(found.requests * cuts) + odd,
+        ceil(found.prompts * cuts),
+        ceil(found.tokens * longer),
+        found.usd * longer,
     )
-    train = await bare(task.train.examples)
-    return _Lengths(train + added, (dev + added, dev), (test + added, test))
-
-
-def _drawn(session: Session, vocabulary: Sequence[str]) -> list[Prompt]:
-    """Prompts as the first update draws them; the one fixed prompt of a method without a search."""
-    if not vocabulary:
-        return [Prompt.of(session.config.prompt.manual or "")]
-    rng = np.random.default_rng(session.config.run.seed)
-    rows = rng.integers(len(vocabulary), size=(PROMPTS, session.config.prompt.length))
-    return [Prompt(tuple(vocabulary[j] for j in row)) for row in rows]
-
-
-async def _added(session: Session, prompts: Sequence[Prompt]) -> float:
-    """Tokens that a prompt adds to a text."""
-    examples = session.task.train.examples[:ROWS]
-    bare = np.array(await _count(session, Prompt(), examples))
-    means = [np.mean(np.array(await _count(session, p, examples)) - bare) for p in prompts]
-    return float(np.mean(means) + LENGTHENING * np.std(means))
-
-
-async def _count(session: Session, prompt: Prompt, examples: Sequence[Example]) -> list[int]:
-    texts = [session.task.text(prompt, example) for example in examples]
-    scorer = session.scorer
-    if isinstance(scorer, Counting):
-        return await scorer.count(texts, session.task.words)
-    return [*map(most_tokens, texts)]
+    limits = [getattr(budget, name) for name in NAMES]
+    values = [getattr(wanted, name) for name in NAMES]
+    return Amount(*(v if m is None else min(v, m) for v, m in zip(values, limits, strict=True)))

@@ -5,7 +5,7 @@ Plans and "does one more update fit" are decided here; the ledger alone decides 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 
 from bdpl_async.budget import Amount
@@ -15,9 +15,11 @@ from bdpl_async.scorer import Capabilities, Counting, Scorer
 
 __all__ = ["Forecast", "most_tokens"]
 
-MARGIN = 1.1  # on mean tokens: prompts to come may be longer than those answered
+MARGIN = 1.1  # on mean tokens: prompts to come may be longer than those of the sample
+BARE_MARGIN = 1.02  # on the tokens of rows without a prompt, which are known
 BYTES_PER_TOKEN = 4.0  # of English; only until the model's side has said how many it counts
 CHANCE = 1.5  # failures to come may be more than those seen
+Kind = tuple[str, bool]  # split, with a prompt or without
 TEXT_OVERHEAD = 8  # special tokens and a chat's frame, for the upper bound of a text's tokens
 
 
@@ -29,6 +31,9 @@ class Forecast:
         scorer: may know its tokenizer.
         labels: the label words, which a chat's frame names.
         capabilities: how the scorer is asked.
+
+    Attributes:
+        limited: tokens fill a budget.
     """
 
     def __init__(
@@ -39,8 +44,11 @@ class Forecast:
         self._ledger = channel.ledger
         self._counted = scorer if isinstance(scorer, Counting) else None
         self._labels = labels
-        self._limited = channel.ledger.budget.tokens is not None or channel.terms.tpm is not None
-        self._expected = 0.0  # tokens a text, before the first answer
+        budget = channel.ledger.budget
+        self.limited = budget.tokens is not None or budget.usd is not None
+        self._counts = self.limited or channel.terms.tpm is not None
+        self._sizes: dict[Kind, float] = {}  # tokens of a text by the count that bounds requests
+        self._bounded = self._billed = 0  # tokens: what requests were bound by, what they took
 
     def pace(self) -> float:
         """Prompts answered a second so far, less a sixth for what may go slower."""
@@ -55,33 +63,58 @@ class Forecast:
         usd = price.usd(slack, 0) if price is not None else 0.0
         return self._ledger.fits(amount + Amount(tokens=slack, usd=usd))
 
-    def cost(self, prompts: int) -> Amount:
-        """An upper bound of what one ask of so many texts takes, by the tokens seen so far.
+    def cost(self, prompts: int, split: str = "train", *, filled: bool = True) -> Amount:
+        """An upper bound of what one ask of so many texts takes.
 
         Where requests have failed, as many more are expected to.
+
+        Args:
+            prompts: texts, all of them new.
+            split: where their rows come from; rows of another split may be longer.
+            filled: they have a prompt.
         """
-        waste = self._waste()
-        requests = ceil(-(-prompts // self.capabilities.batch) * waste)
-        prompts = ceil(prompts * waste)
-        tokens = round(prompts * self.tokens_per_prompt)
+        failed, lost = self._failing()
+        requests = ceil(-(-prompts // self.capabilities.batch) * failed)
+        prompts = ceil(prompts * lost)
+        tokens = ceil(prompts * self._tokens_each(split, filled))
         return Amount(requests, prompts, tokens, self._usd(prompts, tokens))
 
-    def _waste(self) -> float:
-        """Requests spent for one that was answered, and what chance may add; 1 without failures."""
-        spent, answers = self._ledger.spent.requests, self._channel.traffic.answers
-        failed = max(0, spent - answers)
-        return 1.0 + CHANCE * failed / answers if answers else 1.0
+    def learn(self, bounded: int, billed: int) -> None:
+        """Hear by how many tokens a request was bound, and how many it took."""
+        self._bounded += bounded
+        self._billed += billed
 
     @property
-    def tokens_per_prompt(self) -> float:
-        """Mean tokens of the texts answered so far, else as expected; with a tenth on top."""
-        used = self._ledger.used
-        return MARGIN * (used.tokens / used.prompts if used.prompts else self._expected)
+    def learned(self) -> tuple[int, int]:
+        """All that `learn` heard."""
+        return self._bounded, self._billed
 
-    async def expect(self, sample: Sequence[Text]) -> None:
-        """Price texts by a sample until there are answers; a count that is a bound is cut down."""
-        mean = sum(await self._tokens(sample)) / len(sample)
-        self._expected = mean if self.capabilities.exact else mean / BYTES_PER_TOKEN
+    async def expect(self, samples: Mapping[Kind, Sequence[Text]]) -> None:
+        """See how many tokens texts of each kind have, as far as that can be counted here."""
+        for kind, sample in samples.items():
+            if sample:
+                counts = await self._tokens(sample)
+                self._sizes[kind] = sum(counts) / len(counts) + self.capabilities.completion
+
+    def _failing(self) -> tuple[float, float]:
+        """Requests, and texts paid for, per one that was answered; 1 where none failed."""
+        traffic = self._channel.traffic
+        if not traffic.answers:
+            return 1.0, 1.0
+        chance = CHANCE / traffic.answers
+        return 1.0 + chance * traffic.failed, 1.0 + chance * traffic.lost
+
+    def _tokens_each(self, split: str, filled: bool) -> float:
+        """Tokens of a text, by its sample, and by how far counts have been from what was billed."""
+        used = self._ledger.used
+        size = self._sizes.get((split, filled))
+        if size is None:
+            return MARGIN * used.tokens / used.prompts if used.prompts else 0.0
+        if self._bounded:
+            size *= self._billed / self._bounded
+        elif not self.capabilities.exact:
+            size /= BYTES_PER_TOKEN
+        return size * (MARGIN if filled else BARE_MARGIN)
 
     async def bound(self, texts: Sequence[Text]) -> Amount:
         """What a request of these texts can cost at most; tokens are exact where they matter."""
@@ -89,7 +122,7 @@ class Forecast:
 
     def rough_bound(self, texts: Sequence[Text]) -> Amount | None:
         """`bound` by the bytes, at once; None where tokens matter and can be counted."""
-        if self._counted is not None and (self._limited or self._channel.terms.price is not None):
+        if self._counted is not None and (self._counts or self._channel.terms.price is not None):
             return None
         return self._amount(sum(map(most_tokens, texts)), len(texts))
 

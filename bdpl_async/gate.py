@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from bdpl_async.blame import Blame, at_fault, breaks
 from bdpl_async.budget import Amount, Ledger
-from bdpl_async.cache import Cache, Entry, digest
+from bdpl_async.cache import Cache, Entry
 from bdpl_async.channel import Channel, never
 from bdpl_async.errors import (
     ProviderError,
@@ -30,7 +30,8 @@ from bdpl_async.halt import Stopped
 from bdpl_async.memory import Memory, Outcome
 from bdpl_async.records import Billed, Request, Score, Text
 from bdpl_async.result import Totals
-from bdpl_async.scorer import Capabilities, Keyed, Scorer
+from bdpl_async.scorer import Capabilities, Scorer
+from bdpl_async.shelf import Shelf
 
 __all__ = ["Gate"]
 
@@ -66,15 +67,18 @@ class Gate:
         self.forecast = Forecast(channel, scorer, labels, capabilities)
         self.trouble: ProviderError | None = None
         self.before_sending: Callable[[], Awaitable[None]] | None = None
-        self._keyed = scorer if isinstance(scorer, Keyed) else None  # a slow question: ask once
-        self.cache = cache if self._keyed is not None else None
-        self._keys: dict[Text, bytes] = {}  # of what is being asked
+        self._shelf = Shelf(scorer, labels, cache)
         self._scorer = scorer
         self._labels = labels
         self._memory = Memory()
         self._asked: dict[Text, asyncio.Future[None]] = {}  # by asks that are under way
         self._cache_hits = 0
         self._blame = Blame()
+
+    @property
+    def cache(self) -> Cache | None:
+        """Where answers outlive the run, if anywhere."""
+        return self._shelf.cache
 
     @property
     def capabilities(self) -> Capabilities:
@@ -122,7 +126,10 @@ class Gate:
     async def line(self, exchange: Callable[[], Awaitable[Answer]], texts: Sequence[str]) -> Answer:
         """A probe's way to the model, see `bdpl_async.scorer.Line`."""
         bound = await self.forecast.bound([Text(text) for text in texts])
-        answer, _ = await self.channel.halt.until(self.channel.send(exchange, bound, soon=at_fault))
+        sending = self.channel.send(exchange, bound, soon=at_fault)
+        answer, usage = await self.channel.halt.until(sending)
+        if texts:
+            self.forecast.learn(bound.tokens, usage.prompt_tokens + usage.completion_tokens)
         return answer
 
     async def score(self, texts: Sequence[Text]) -> list[Outcome]:
@@ -164,11 +171,11 @@ class Gate:
 
     async def _ask(self, texts: list[Text], outcomes: dict[Text, Outcome]) -> int:
         """Outcomes of texts new to this run, from the cache or the model; how many were sent."""
-        stored = self._stored(texts)
+        stored = self._shelf.find(texts)
         if self.before_sending is not None and len(stored) < len(texts):
             due, self.before_sending = self.before_sending, None
             await due()
-            stored = self._stored(texts)  # by what is known now
+            stored = self._shelf.find(texts)  # by what is known now
         requests = self._requests(texts)
         left = requests
         if stored:
@@ -186,7 +193,7 @@ class Gate:
         finally:
             for text in sent:
                 del self._asked[text]
-                self._keys.pop(text, None)
+            self._shelf.forget(sent)
             ours.set_result(None)
         return len(sent)
 
@@ -203,14 +210,6 @@ class Gate:
         batches = (tuple(texts[i : i + size]) for i in range(0, len(texts), size))
         return [Request(batch, self._labels) for batch in batches]
 
-    def _stored(self, texts: list[Text]) -> dict[Text, Entry]:
-        """What earlier runs paid for."""
-        if self.cache is None:
-            return {}
-        keys = {self._key(text): text for text in texts}
-        self._keys.update({text: key for key, text in keys.items()})
-        return {keys[key]: entry for key, entry in self.cache.get(list(keys)).items()}
-
     async def _unstored(self, request: Request, stored: dict[Text, Entry]) -> Request:
         """What is left of a request; the ledger hears what the rest had cost."""
         found = [(text, stored[text]) for text in request.texts if text in stored]
@@ -223,8 +222,9 @@ class Gate:
         usd = price.usd(prompt, completion) if price is not None else 0.0
         tokens = prompt + completion
         self.ledger.replay(Amount(0 if rest else 1, len(found), tokens, usd))
-        if not rest and (self.ledger.budget.tokens or self.ledger.budget.usd):
-            bound = await self.forecast.bound(request.texts)
+        bound = await self.forecast.bound([text for text, _ in found])
+        self.forecast.learn(bound.tokens, tokens)
+        if not rest:
             self.channel.slack = max(self.channel.slack, bound.tokens - tokens)
         for text, entry in found:
             self._memory.keep(text, entry)
@@ -285,6 +285,7 @@ class Gate:
                 f"{name}: {len(reply.scores)} scores for {count} texts",
                 hint="this is a mistake in the scorer",
             )
+        forecast.learn(bound.tokens, usage.prompt_tokens + usage.completion_tokens)
         outcomes: dict[Text, Outcome] = {}
         shares = usage.shares(len(request.texts))
         for text, outcome, share in zip(request.texts, reply.scores, shares, strict=True):
@@ -292,13 +293,8 @@ class Gate:
             if isinstance(checked, Score):
                 entry = Entry(checked, *share)
                 self._memory.keep(text, entry)
-                if self.cache is not None:
-                    self.cache.put(self._keys.get(text) or self._key(text), entry)
+                self._shelf.put(text, entry)
         return outcomes
-
-    def _key(self, text: Text) -> bytes:
-        assert self._keyed is not None  # noqa: S101  or there is no cache
-        return digest(self._keyed.key(text, self._labels))
 
     def _checked(self, outcome: Outcome) -> Outcome:
         """A score must have one number per label, none of them NaN or above zero by much."""

@@ -86,15 +86,21 @@ class Limiter:
             parts.append(f"paused for {pause:.1f} s")
         return f"<Limiter {', '.join(parts)}>"
 
+    def take(self, tokens: int) -> Ticket | None:
+        """`acquire` where nobody waits and nothing is in the way, else None."""
+        now = self._clock()
+        if not self._queue and self._delay(tokens, now) <= 0:
+            return self._admit(tokens, now)
+        return None
+
     async def acquire(self, tokens: int) -> Ticket:
         """Leave to send a request that takes so many tokens at most.
 
         Who asks first goes first. Exactly one of `answered`, `failed` and `abandoned` closes the
         ticket; if the caller is cancelled while it waits, there is none.
         """
-        now = self._clock()
-        if not self._queue and self._delay(tokens, now) <= 0:
-            return self._admit(tokens, now)
+        if (ticket := self.take(tokens)) is not None:
+            return ticket
         turn: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         self._queue[turn] = tokens
         self._pump()

@@ -41,12 +41,12 @@ class Notices:
         self._told = 0  # notes of the cache
         self._judged = False
 
-    def new(self) -> list[Event]:
-        """What has not been told yet, oldest first."""
+    def new(self, now: float) -> list[Event]:
+        """What has not been told yet, oldest first, at `now` at the latest."""
         channel = self._gate.channel
         retries, channel.retries = channel.retries, []
         notes = [note for note in (*self._cache(), self._mass()) if note is not None]
-        return [*retries, *(Note(self._gate.elapsed, note) for note in notes)]
+        return [*retries, *(Note(now, note) for note in notes)]
 
     def _cache(self) -> list[str]:
         cache = self._gate.cache

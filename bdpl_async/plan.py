@@ -6,20 +6,37 @@ enough. Pure: prices come in as a function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.selection import evaluations, halving
 
-__all__ = ["FEWEST_DEV", "Plan", "Sizes", "make_plan", "total"]
+__all__ = ["FEWEST_DEV", "Ask", "Plan", "Sizes", "make_plan", "total"]
 
 DEV_SHARE = 0.25  # of the grant, at most, for choosing on dev and the empty prompt's dev score
 TEST_SHARE = 1 / 3  # of the grant, at most, for the test scores of the learned and the empty prompt
 FEWEST_DEV = 32  # dev examples below which a choice would be a guess
 NOTHING = Amount()
-Price = Callable[[int], Amount]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """So many texts, asked for together: of which split, with a prompt or without."""
+
+    count: int
+    split: str = "train"
+    filled: bool = True
+
+
+class Price(Protocol):
+    """What an ask takes at most, as `bdpl_async.forecast.Forecast.cost` says it."""
+
+    def __call__(self, prompts: int, split: str = "train", *, filled: bool = True) -> Amount:
+        """The price of one ask."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +59,19 @@ class Plan:
     update: int = 0
     updates: int | None = None
 
-    def selection(self, finalists: int | None = None) -> list[int]:
-        """The asks of choosing among the finalists, as numbers of example evaluations."""
-        return evaluations(halving(finalists or self.finalists, self.dev))
+    @property
+    def baseline(self) -> Ask:
+        """The first ask: the empty prompt on dev."""
+        return Ask(self.dev, "dev", filled=False)
 
-    def closing(self, finalists: int | None = None) -> list[int]:
+    def selection(self, finalists: int | None = None) -> list[Ask]:
+        """The asks of choosing among the finalists."""
+        counts = evaluations(halving(finalists or self.finalists, self.dev))
+        return [Ask(count, "dev") for count in counts]
+
+    def closing(self, finalists: int | None = None) -> list[Ask]:
         """All asks after the last update: selection, then learned and empty prompt on test."""
-        return [*self.selection(finalists), *([self.test] * 2 if self.test else [])]
+        return [*self.selection(finalists), *_on_test(self.test)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +84,14 @@ class Sizes:
     finalists: int
 
 
-def total(price: Price, asks: Sequence[int]) -> Amount:
+def total(price: Price, asks: Sequence[Ask]) -> Amount:
     """What so many asks cost together."""
-    return sum((price(count) for count in asks if count), Amount())
+    costs = (price(ask.count, ask.split, filled=ask.filled) for ask in asks if ask.count)
+    return sum(costs, Amount())
+
+
+def _on_test(count: int) -> list[Ask]:
+    return [Ask(count, "test"), Ask(count, "test", filled=False)] if count else []
 
 
 def make_plan(sizes: Sizes, budget: Budget, price: Price, used: Amount = NOTHING) -> Plan:
@@ -81,7 +109,7 @@ def make_plan(sizes: Sizes, budget: Budget, price: Price, used: Amount = NOTHING
     ledger = Ledger(budget)
     ledger.replay(used)
     dev = min(sizes.dev, FEWEST_DEV)
-    least = total(price, [sizes.update, dev, dev])
+    least = total(price, [Ask(sizes.update), Ask(dev, "dev"), Ask(dev, "dev", filled=False)])
     if not ledger.fits(least):
         raise BudgetTooSmall(_too_small(sizes, dev, budget, least + used))
     plan = _with_test(_dev_part(sizes, ledger, price), sizes, ledger, price)
@@ -97,8 +125,8 @@ def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
         if finalists <= sizes.finalists
     ]
     for plan in choices:
-        cost = total(price, [*plan.closing(), plan.dev])
-        rest = cost + total(price, [sizes.update])
+        cost = total(price, [*plan.closing(), plan.baseline])
+        rest = cost + total(price, [Ask(sizes.update)])
         most = DEV_SHARE if sizes.update else 1.0
         if ledger.share(cost) <= most and ledger.fits(rest):
             return _noted(plan, "dev", plan.dev, sizes.dev)
@@ -108,9 +136,9 @@ def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
 
 def _with_test(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
     """The largest part of the test split that leaves room for learning."""
-    needed = [sizes.update, plan.dev, *plan.selection()]
+    needed = [Ask(sizes.update), plan.baseline, *plan.selection()]
     for test in _shrinking(sizes.test, 1):
-        cost = total(price, [test, test])
+        cost = total(price, _on_test(test))
         rest = cost + total(price, needed)
         most = TEST_SHARE if sizes.update else 1.0  # nothing else to spend it on
         if test and ledger.share(cost) <= most and ledger.fits(rest):
@@ -123,7 +151,7 @@ def _updates(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> int | No
     each = ledger.share(price(sizes.update))
     if not each:
         return None
-    rest = 1.0 - ledger.share(total(price, [plan.dev, *plan.closing()]) + ledger.used)
+    rest = 1.0 - ledger.share(total(price, [plan.baseline, *plan.closing()]) + ledger.used)
     return max(1, int(rest / each))
 
 

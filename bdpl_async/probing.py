@@ -32,39 +32,44 @@ async def probe(gate: Gate, scorer: Scorer, request: Request) -> None:
             _adopt(gate, await scorer.probe(request, gate.line))
         return
     key = digest(scorer.circumstances(request))
-    cost, record = _parted(gate.cache.recall(key))
+    cost, learned, record = _parted(gate.cache.recall(key))
     found = await scorer.recall(request, record) if record else None
     if found is None:
         await _recorded(gate, scorer, request)
         return
     gate.ledger.replay(cost)
+    gate.forecast.learn(*learned)
     _adopt(gate, found)
 
-    async def anew() -> None:
-        gate.ledger.replay(Amount() - cost)  # it is paid for after all
+    async def anew() -> None:  # it is paid for after all
+        gate.ledger.replay(Amount() - cost)
+        gate.forecast.learn(-learned[0], -learned[1])
         await _recorded(gate, scorer, request)
 
     gate.before_sending = anew
 
 
 async def _recorded(gate: Gate, scorer: Recalling, request: Request) -> None:
-    before = gate.ledger.spent
+    before, learned = gate.ledger.spent, gate.forecast.learned
     found, record = await scorer.recorded(request, gate.line)
     _adopt(gate, found)
     if gate.cache is not None:
-        cost = orjson.dumps(astuple(gate.ledger.spent - before))
+        bounded, billed = gate.forecast.learned
+        more = bounded - learned[0], billed - learned[1]
+        cost = orjson.dumps([*astuple(gate.ledger.spent - before), *more])
         key = digest(scorer.circumstances(request))
         gate.cache.remember(key, cost + b"\n" + record)
 
 
-def _parted(kept: bytes | None) -> tuple[Amount, bytes]:
-    """What the probe had cost, and its record; no record if there is none, or none of ours."""
+def _parted(kept: bytes | None) -> tuple[Amount, tuple[int, int], bytes]:
+    """What the probe had cost and taught, and its record; none if there is none of ours."""
     cost, _, record = (kept or b"").partition(b"\n")
     try:
-        requests, prompts, tokens, usd = orjson.loads(cost)
-        return Amount(int(requests), int(prompts), int(tokens), float(usd)), record
+        requests, prompts, tokens, usd, bounded, billed = orjson.loads(cost)
+        amount = Amount(int(requests), int(prompts), int(tokens), float(usd))
+        return amount, (int(bounded), int(billed)), record
     except (ValueError, TypeError):
-        return Amount(), b""
+        return Amount(), (0, 0), b""
 
 
 def _adopt(gate: Gate, found: Capabilities) -> None:

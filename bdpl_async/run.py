@@ -25,8 +25,8 @@ from bdpl_async.finals import choose, final
 from bdpl_async.halt import Stopped
 from bdpl_async.methods import Method, make_method, searches
 from bdpl_async.notices import Notices, opening
-from bdpl_async.plan import FEWEST_DEV, Plan, total
-from bdpl_async.records import Prompt
+from bdpl_async.plan import FEWEST_DEV, Ask, Plan, total
+from bdpl_async.records import Price, Prompt
 from bdpl_async.result import Baseline, Result
 from bdpl_async.sampling import minibatch
 from bdpl_async.scorer import Scorer
@@ -37,6 +37,8 @@ from bdpl_async.task import Task
 __all__ = ["Run"]
 
 DEFAULT_STEPS = 200
+FREE = Price(0.0, 0.0)
+PROMPTS = 64  # drawn to see how many tokens a prompt takes
 PATIENCE = 5  # steps without one usable answer before the provider is given up
 IDLE = 50  # steps running that the cache answered whole before a search without a limit is over
 
@@ -46,6 +48,7 @@ class _Purpose(IntEnum):
 
     STEP = 1
     FINALISTS = 2
+    SAMPLE = 3
 
 
 class Run:
@@ -94,10 +97,16 @@ class Run:
         config = config or task.config
         vocabulary = task.vocabulary() if searches(config) else ()
         session = Session.prepare(task, scorer, config, cache=cache, clock=clock)
-        await session.expect()
-        session.plan()  # what is too small whatever the probe finds is refused unsent
+        await session.expect(drawn(config, vocabulary))
+        run = cls(session, vocabulary, session.plan())  # what is refused anyway, unsent
         await session.probe()
-        return cls(session, vocabulary, session.plan())
+        run._replan(session.plan())
+        return run
+
+    def _replan(self, plan: Plan) -> None:
+        self._plan = plan
+        self._method = self._fresh_method()
+        self._prompt = self._method.best()
 
     def _fresh_method(self) -> Method:
         """The method, paced by the updates that steps and budget allow."""
@@ -116,7 +125,7 @@ class Run:
             yield event
         try:
             async for event in self._phases():
-                for notice in self._notices.new():
+                for notice in self._notices.new(event.t):
                     yield notice
                 yield event
         except Stopped:
@@ -127,7 +136,7 @@ class Run:
         except BdplError as error:
             self._reason = "budget" if isinstance(error, BudgetTooSmall) else "provider"
             failure = error
-        for notice in self._notices.new():
+        for notice in self._notices.new(self.gate.elapsed):
             yield notice
         yield Finished(self.gate.elapsed, self.result())
         if failure is not None:
@@ -195,8 +204,7 @@ class Run:
         affordable = used + int((seconds - gate.elapsed) * gate.forecast.pace())
         prompts = max(1, min(affordable, gate.ledger.budget.prompts or affordable))
         budget = replace(gate.ledger.budget, prompts=prompts)
-        self._plan = self.session.plan(budget)
-        self._method = self._fresh_method()
+        self._replan(self.session.plan(budget))
 
     async def _learn(self) -> AsyncIterator[Event]:
         """Updates until the steps or the budget are used up."""
@@ -216,6 +224,9 @@ class Run:
                     f"{self.session.model}: no usable answer in {PATIENCE} updates running"
                 )
             yield step
+            if size != self._full():  # cut to what was left
+                self._reason = "budget"
+                return
             idle = idle + 1 if self.gate.ledger.used == before else 0
             if limit is None and idle == IDLE:  # what costs nothing never uses a budget up
                 note = f"{IDLE} updates running asked nothing new: the search has settled"
@@ -260,26 +271,41 @@ class Run:
 
         The last update is cut to what is left, so that a budget is used and not left lying.
         """
-        settings = self.config.optimizer
-        batch = min(settings.batch, len(self.task.train))
+        samples, batch = self._full()
         closing = self._plan.closing()
-        if not self._fits([settings.samples * batch, *closing]):
+        if not self._fits([Ask(samples * batch), *closing]):
             closing = self._plan.closing(len(self._finalists()))
-        for size in (*((i, batch) for i in range(settings.samples, 1, -1)), (2, 1)):
-            if self._fits([size[0] * size[1], *closing]):
+        for size in (*((i, batch) for i in range(samples, 1, -1)), (2, 1)):
+            if self._fits([Ask(size[0] * size[1]), *closing]):
                 return size
         return None
 
-    def _fits(self, asks: Sequence[int]) -> bool:
+    def _full(self) -> tuple[int, int]:
+        """(samples, examples) of an update that nothing cuts."""
+        settings = self.config.optimizer
+        return settings.samples, min(settings.batch, len(self.task.train))
+
+    def _fits(self, asks: Sequence[Ask]) -> bool:
         return self.gate.forecast.affords(total(self.gate.forecast.cost, asks))
 
     def _step_limit(self) -> int | None:
         """The user's steps; without them and without a budget that runs out, a default."""
-        budget = self.gate.ledger.budget
-        limits = (budget.requests, budget.prompts, budget.tokens, budget.usd, budget.seconds)
+        budget, price = self.gate.ledger.budget, self.gate.channel.terms.price
+        usd = budget.usd if price is not None and price != FREE else None
+        limits = (budget.requests, budget.prompts, budget.tokens, usd, budget.seconds)
         limited = any(limit is not None for limit in limits)
         return self.config.optimizer.steps or (None if limited else DEFAULT_STEPS)
 
 
 def _rng(seed: int, purpose: _Purpose, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, purpose, number])
+
+
+def drawn(config: Config, vocabulary: Sequence[str]) -> list[Prompt]:
+    """Some prompts as the run will send: drawn at random, or the one that is not learned."""
+    if not vocabulary:
+        manual = config.optimizer.method == "manual"
+        return [Prompt.of(config.prompt.manual or "" if manual else "")]
+    rng = _rng(config.run.seed, _Purpose.SAMPLE, 0)
+    rows = rng.integers(len(vocabulary), size=(PROMPTS, config.prompt.length))
+    return [Prompt(tuple(vocabulary[j] for j in row)) for row in rows]

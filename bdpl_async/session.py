@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.cache import Cache
-from bdpl_async.channel import Channel, Terms
+from bdpl_async.channel import Channel
 from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError, ProviderRefused
 from bdpl_async.evaluation import Evaluation, evaluate, logprob_array
@@ -27,10 +28,12 @@ from bdpl_async.probing import probe
 from bdpl_async.records import Example, Price, Prompt, Request
 from bdpl_async.scorer import Capabilities, Probing, Scorer, capabilities_of
 from bdpl_async.task import Split, Task
+from bdpl_async.terms import Terms
 from bdpl_async.unbuilt import refuse_unbuilt
 
 __all__ = ["Session"]
 
+SAMPLED = 256  # rows of a split whose tokens are counted
 Floats = NDArray[np.float64]
 
 
@@ -91,11 +94,22 @@ class Session:
         """PROVIDER/MODEL."""
         return self.scorer.name
 
-    async def expect(self) -> None:
-        """See how many tokens a text of this task takes, for plans made before any answer."""
-        if self.config.budget.tokens is not None or self.config.budget.usd is not None:
-            sample = [self.task.text(self._filled, row) for row in self.task.train.examples]
-            await self.gate.forecast.expect(sample)
+    async def expect(self, prompts: Sequence[Prompt] = ()) -> None:
+        """See how many tokens the texts of each split take, for plans made before any answer.
+
+        Args:
+            prompts: such as will be sent; none takes one of the task's length.
+        """
+        if not self.gate.forecast.limited:
+            return
+        filled = cycle(prompts or [self._filled])
+        samples = {}
+        splits = {"train": self.task.train, "dev": self.task.dev, "test": self.task.test}
+        for name, split in splits.items():
+            rows = split.examples[:SAMPLED]
+            samples[name, True] = [self.task.text(next(filled), row) for row in rows]
+            samples[name, False] = [self.task.text(Prompt(), row) for row in rows]
+        await self.gate.forecast.expect(samples)
 
     async def probe(self) -> None:
         """Resolve label words and try sample texts, before more is spent.
@@ -116,7 +130,8 @@ class Session:
         used = gate.ledger.used
         if not used.requests:  # the probe is still to come
             probes = gate.capabilities.probes
-            used = Amount(probes, 2 * probes, round(2 * probes * gate.forecast.tokens_per_prompt))
+            used = gate.forecast.cost(2 * probes)
+            used = Amount(probes, used.prompts, used.tokens, used.usd)
         return make_plan(self._sizes(), budget or gate.ledger.budget, gate.forecast.cost, used)
 
     def _sizes(self) -> Sizes:

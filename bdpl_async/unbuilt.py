@@ -15,6 +15,7 @@ def refuse_unbuilt(config: Config) -> None:
         ConfigError: naming the first key that has none yet.
     """
     asked = {
+        "run.cache": (config.run.cache or "").startswith(("redis://", "rediss://")),
         "optimizer.calibration": config.optimizer.calibration != "none",
         "models": bool(config.models),
     }

@@ -13,10 +13,11 @@ from peers import LABELS, Ask
 
 from bdpl_async.budget import Budget, Ledger
 from bdpl_async.cachefile import CacheFile
-from bdpl_async.channel import Channel, Terms
+from bdpl_async.channel import Channel
 from bdpl_async.gate import Gate
 from bdpl_async.records import Request, Score, Text
 from bdpl_async.scorer import capabilities_of
+from bdpl_async.terms import Terms
 from bdpl_providers import Connection
 from bdpl_providers.candidates import token_ids
 from bdpl_providers.dialect import Dialect

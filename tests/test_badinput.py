@@ -114,7 +114,11 @@ TOML = [
     ("[task]", "[tasks]", "task: is needed and missing"),
     ('"simulated/x"', '"nope/x"', "unknown provider 'nope'"),
     ('"simulated/x"', '"simulated"', "model.name"),
-    ('"simulated/x"', '"openai/x"', "not built yet"),
+    ('"simulated/x"', '"openai/x"', "OPENAI_API_KEY is unset or empty"),
+    ('"simulated/x"', '"vllm/x"\nbase_url = "localhost"', "model.base_url"),
+    ('"simulated/x"', '"vllm/x"\napi_key_env = "NO_KEY"', "model.api_key_env"),
+    ('"simulated/x"', '"simulated/x"\nbase_url = "http://h"', "there is no server"),
+    ('"simulated/x"', '"simulated/x"\nprice_in = 1.0', "price_in and price_out go together"),
     ("[model]", '[[models]]\nname = "simulated/y"\n[model]', "models: not built yet"),
     ("size = 20", 'size = 20\nvocabulary = "no.txt"', "no.txt"),
     ("steps = 2", 'calibration = "batch"', "calibration"),
@@ -208,13 +212,18 @@ OPTIONS: list[tuple[tuple[str, ...], str]] = [
     (("--model", "nope/x"), "unknown provider 'nope'"),
     (("--model", "simulated"), "PROVIDER/MODEL"),
     (("--model", ""), "PROVIDER/MODEL"),
-    (("--cache", "c.db"), "run.cache: not built yet"),
-    (("--cache", "redis://h"), "run.cache: not built yet"),
-    (("--rpm", "60"), "model.rpm: not built yet"),
-    (("--tpm", "60"), "model.tpm: not built yet"),
-    (("--price-in", "0"), "model.price_in: not built yet"),
-    (("--price-out", "1"), "model.price_out: not built yet"),
-    (("--set", "chat.ask=Which?"), "chat: not built yet"),
+    (("--model", "vllm/x", "--cache", "two"), "run.cache"),
+    (("--model", "vllm/x", "--cache", ""), "run.cache"),
+    (("--model", "vllm/x", "--cache", "redis://h"), "redis://... is not built yet"),
+    (("--model", "vllm/x", "--max-usd", "1"), "budget.usd: no price is known for vllm/x"),
+    (("--model", "vllm/x", "--set", "task.template={mask} {prompt} {text}"), "behind {mask}"),
+    (("--model", "vllm/x", "--set", "task.template={prompt} {mask} {text}"), "no column of the"),
+    (("--rpm", "0"), "model.rpm = 0.0"),
+    (("--tpm", "-1"), "model.tpm = -1.0"),
+    (("--price-in", "0"), "price_in and price_out go together"),
+    (("--price-out", "1"), "price_in and price_out go together"),
+    (("--price-in", "-1", "--price-out", "1"), "model.price_in = -1.0"),
+    (("--set", "chat.aks=Which?"), "chat.aks = 'Which?': unknown key; did you mean 'ask'?"),
     (("--ui", "rich"), "run.ui: not built yet"),
     (("--set", "samples"), "--set samples: not of the form"),
     (("--set", "optimizer.sample=3"), "optimizer.sample = 3: unknown key; did you mean 'samples'?"),
@@ -264,7 +273,7 @@ def test_unreadable(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) ->
     bench.refuses(name, "Permission denied")
 
 
-UNBUILT = "resume compare estimate sweep transfer explain report export probe init cache"
+UNBUILT = "resume compare sweep transfer explain report export init"
 
 
 @pytest.mark.parametrize("name", [*UNBUILT.split(), "nosuch"])
@@ -283,7 +292,7 @@ EVALS: list[tuple[tuple[str, ...], str]] = [
     (("--run", "null"), "null/result.json"),
     (("--prompt", "x", "--split", "test"), "task.test"),
     (("--prompt", "x", "--split", "bogus"), "--split"),
-    (("--prompt", "x", "--split", "dev", "--rpm", "3"), "model.rpm: not built yet"),
+    (("--prompt", "x", "--split", "dev", "--rpm", "0"), "model.rpm = 0.0"),
 ]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bdpl_async.budget import Amount, Budget, Ledger
-from bdpl_async.channel import Channel, Terms
+from bdpl_async.channel import Channel
 from bdpl_async.errors import (
     BudgetExhausted,
     ProviderError,
@@ -23,6 +23,7 @@ from bdpl_async.errors import (
 )
 from bdpl_async.halt import Stopped
 from bdpl_async.records import Price, Quota, Usage
+from bdpl_async.terms import Terms
 
 ONE = Amount(requests=1, prompts=1, tokens=20, usd=20e-6)
 

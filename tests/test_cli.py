@@ -279,7 +279,9 @@ def test_version(capsys: Capsys) -> None:
     assert command(capsys, "--version").out.strip() == __version__
 
 
-@pytest.mark.parametrize("name", [(), ("run",), ("eval",), ("vocab",), ("tasks",)])
+@pytest.mark.parametrize(
+    "name", [(), ("run",), ("eval",), ("estimate",), ("probe",), ("cache",), ("vocab",), ("tasks",)]
+)
 def test_help(name: tuple[str, ...], capsys: Capsys) -> None:
     """--help of every command is printed on stdout and names the command."""
     done = command(capsys, *name, "--help")

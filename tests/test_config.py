@@ -35,6 +35,10 @@ def tables(**values: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, o
     return st.fixed_dictionaries({}, optional=values)
 
 
+PRICES = st.sampled_from([{}, {"price_in": 0.0, "price_out": 0.5}])
+MODELS = st.builds(
+    lambda table, price: {**table, **price}, tables(name=WORD, rpm=NUMBER, timeout=NUMBER), PRICES
+)
 CONFIGS = st.fixed_dictionaries(
     {
         "task": st.fixed_dictionaries(
@@ -52,7 +56,7 @@ CONFIGS = st.fixed_dictionaries(
     optional={
         "prompt": tables(length=st.integers(1, 1000), manual=st.text(), vocabulary=WORD),
         "optimizer": tables(samples=st.integers(2, 10_000), lr=NUMBER, loss=st.just("hinge")),
-        "model": tables(name=WORD, rpm=NUMBER, timeout=NUMBER, price_in=st.just(0.0)),
+        "model": MODELS,
         "models": st.lists(tables(name=WORD, tpm=NUMBER), max_size=2),
         "budget": tables(requests=COUNT, usd=NUMBER, seconds=NUMBER),
         "run": tables(seed=st.integers(0, 2**63 - 1), out=WORD, yes=st.booleans()),
@@ -170,6 +174,9 @@ NUMBERS = [
     ("model", "concurrency", "0"),
     ("model", "timeout", "0"),
     ("model", "price_in", "-1"),
+    ("model", "rpm", "0"),
+    ("model", "tpm", "-5.0"),
+    ("model", "attempts", "0"),
     ("prompt", "vocabulary_size", "1"),
 ]
 
@@ -180,6 +187,14 @@ def test_numbers(tmp_path: Path, table: str, key: str, value: str) -> None:
     path = tmp_path / "task.toml"
     path.write_text(f"[{table}]\n{key} = {value}\n" + TASK.replace(f"[{table}]", "[chat]"))
     with pytest.raises(ConfigError, match=rf"task\.toml:2: {table}\.{key}: "):
+        load_config(path)
+
+
+@pytest.mark.parametrize("one", ["price_in", "price_out"])
+def test_half_a_price(tmp_path: Path, one: str) -> None:
+    """A price for one direction alone would bill the other at nothing, so it is refused."""
+    path = write_task(tmp_path, ("[model]", f"[model]\n{one} = 0.5"))
+    with pytest.raises(ConfigError, match=r"task\.toml:18: model: price_in and price_out go tog"):
         load_config(path)
 
 

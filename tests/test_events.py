@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from bdpl_async.evaluation import Evaluation
-from bdpl_async.events import Evaluated, Event, Note, Probed, Started, Step, to_json
+from bdpl_async.events import Evaluated, Event, Note, Probed, Retry, Started, Step, to_json
 from bdpl_async.result import Totals
 
 EVALUATION = Evaluation("accuracy", 0.5, (0.25, 0.75), 8)
@@ -19,7 +19,8 @@ STEP = Step(2.0, step=1, loss=0.5, entropy=3.0, kl=0.02, prompt="a b", usage=Tot
 EVALUATED = Evaluated(3.0, "dev", "learned", "a b", EVALUATION)
 EVENTS: list[Event] = [
     STARTED,
-    Probed(0.5, batch=64, labels=(" bad", " good")),
+    Probed(0.5, batch=64, labels=(" bad", " good"), readout="logprobs"),
+    Retry(0.75, attempt=2, wait=0.25, reason="busy"),
     STEP,
     EVALUATED,
     Note(4.0, "a note"),
@@ -52,4 +53,4 @@ def test_types() -> None:
     """No two kinds of event share a name, and the contract's names are among them."""
     names = [kind.type for kind in typing.get_args(Event)]
     assert len(set(names)) == len(names)
-    assert {"started", "probed", "step", "evaluated", "finished"} <= set(names)
+    assert {"started", "probed", "step", "evaluated", "retry", "finished"} <= set(names)

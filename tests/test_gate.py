@@ -13,7 +13,7 @@ import pytest
 
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.cache import Cache, Entry
-from bdpl_async.channel import Channel, Terms
+from bdpl_async.channel import Channel
 from bdpl_async.errors import (
     BudgetExhausted,
     ProviderError,
@@ -27,6 +27,7 @@ from bdpl_async.gate import Gate
 from bdpl_async.halt import Stopped
 from bdpl_async.records import Reply, Request, Score, Text, Usage
 from bdpl_async.scorer import Capabilities
+from bdpl_async.terms import Terms
 
 LABELS = (" bad", " good")
 GOOD = Score((-1.0, -2.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from bdpl_async.config import Config, load_config
 from bdpl_async.errors import ConfigError
 from bdpl_cli.options import KEYS, Options
+from bdpl_providers import Connection
+from bdpl_providers.simulated import Simulated
 from tests.workbench import command, write_task
 
 CONTRACT = (
@@ -32,6 +35,8 @@ VALUES: dict[str, tuple[str, object]] = {
     "--concurrency": ("3", 3),
     "--batch-prompts": ("7", 7),
     "--timeout": ("1.5", 1.5),
+    "--rpm": ("6000", 6000.0),
+    "--tpm": ("1e6", 1e6),
     "--cache": ("none", "none"),
     "--ui": ("none", "none"),
 }
@@ -62,16 +67,67 @@ def keys_of(table: str) -> list[str]:
     return list(getattr(annotation, "model_fields", ()))
 
 
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What the provider is told; whatever that is, the simulated one answers."""
+    heard: dict[str, object] = {}
+
+    def connect(name: str, **options: object) -> AbstractAsyncContextManager[Simulated]:
+        heard.update(options, name=name)
+        return nullcontext(Simulated())
+
+    monkeypatch.setattr("bdpl_cli.connecting.connect", connect)
+    return heard
+
+
+@pytest.mark.usefixtures("told")
 @pytest.mark.parametrize("option", VALUES)
 def test_lands(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The value given stands under its key in run.toml, zeros included."""
     given, expected = VALUES[option]
     path = write_task(tmp_path)
-    done = command(capsys, "run", path, "--out", tmp_path / "run", option, given)
+    prices = ("--price-in", "0", "--price-out", "2.5")
+    done = command(capsys, "run", path, "--out", tmp_path / "run", option, given, *prices)
     assert (done.code, done.err) == (0, "")
     config = load_config(tmp_path / "run" / "run.toml")
     table, _, key = KEYS[option.removeprefix("--").replace("-", "_")].partition(".")
     assert getattr(getattr(config, table), key) == expected
+    assert (config.model.price_in, config.model.price_out) == (0.0, 2.5)
+
+
+def test_the_provider_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], told: dict[str, object]
+) -> None:
+    """All that a connection can hold reaches the provider, from options and from the file."""
+    chat = '[chat]\nsystem = "be brief"\nask = "Which?"\n'
+    path = write_task(tmp_path, ("[model]", '[model]\ndevice = "cpu"\ndtype = "bf16"'), more=chat)
+    expected: dict[str, tuple[str, object]] = {
+        "model": ("some/model", "some/model"),
+        "base_url": ("http://h/v1", "http://h/v1"),
+        "api_key_env": ("KEY", "KEY"),
+        "readout": ("chat", "chat"),
+        "timeout": ("7", 7.0),
+        "concurrency": ("3", 3),
+        "batch_prompts": ("5", 5),
+    }
+    options = [
+        part
+        for name, (given, _) in expected.items()
+        for part in (f"--{name.replace('_', '-')}", given)
+    ]
+    tokenizer = ("--set", "model.tokenizer=tokenizer.json")
+    done = command(capsys, "eval", path, "--prompt", "", "--split", "dev", *options, *tokenizer)
+    assert (done.code, done.err) == (0, "")
+    known = {"name" if name == "model" else name: value for name, (_, value) in expected.items()}
+    known |= {
+        "device": "cpu",
+        "dtype": "bf16",
+        "system": "be brief",
+        "ask": "Which?",
+        "sends": True,
+    }
+    assert told == {**known, "tokenizer": str(Path("tokenizer.json").absolute())}
+    assert {field.name for field in fields(Connection)} == {*told, "model"} - {"name"}
 
 
 def test_none_given() -> None:

@@ -18,7 +18,7 @@ import orjson
 import pytest
 
 from bdpl_async.budget import Budget, Ledger
-from bdpl_async.channel import Channel, Terms
+from bdpl_async.channel import Channel
 from bdpl_async.config import Config
 from bdpl_async.errors import BdplError, LabelError, RequestFailed
 from bdpl_async.events import Retry
@@ -26,6 +26,7 @@ from bdpl_async.gate import Gate
 from bdpl_async.records import Quota, Reply, Request, Score, Text
 from bdpl_async.result import Totals
 from bdpl_async.scorer import Capabilities, Line, Scorer
+from bdpl_async.terms import Terms
 from bdpl_cli import probe as command_module
 from bdpl_cli.findings import Findings
 from bdpl_cli.visit import Visit

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.cache import Cache, MemoryCache, digest
-from bdpl_async.channel import Channel, Terms
+from bdpl_async.channel import Channel
 from bdpl_async.gate import Gate
 from bdpl_async.probing import probe
 from bdpl_async.records import Reply, Request, Score, Text, Usage
 from bdpl_async.scorer import Capabilities, Line
+from bdpl_async.terms import Terms
 
 LABELS = (" no", " yes")
 SAMPLE = Request((Text("sample"),), LABELS)

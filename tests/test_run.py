@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,23 @@ import numpy as np
 import pytest
 
 from bdpl_async.budget import Budget
+from bdpl_async.cache import MemoryCache
 from bdpl_async.errors import (
     BdplError,
     BudgetTooSmall,
+    ConfigError,
     ProviderError,
     ProviderRefused,
     ProviderUnavailable,
     RequestFailed,
 )
-from bdpl_async.events import Evaluated, Event, Finished, Note, Started, Step, to_json
+from bdpl_async.events import Evaluated, Event, Finished, Note, Retry, Started, Step, to_json
 from bdpl_async.losses import cross_entropy
 from bdpl_async.plan import Sizes, make_plan
-from bdpl_async.records import Prompt, Reply, Request, Score, Usage
+from bdpl_async.records import Prompt, Reply, Request, Score, Text, Usage
 from bdpl_async.result import Result
 from bdpl_async.run import Run
-from bdpl_async.scorer import Capabilities, Scorer
+from bdpl_async.scorer import Capabilities, Line, Scorer
 from bdpl_async.task import Task
 from bdpl_async.tuning import tune
 from bdpl_providers.simulated import Simulated
@@ -244,6 +247,31 @@ async def test_a_budget_of_tokens_is_kept_and_used(build: Build, batch: int, lim
     check_whole(result, events, "budget")
 
 
+UNLIKE = [
+    pytest.param("train.tsv", "dev.tsv", "test.tsv", id="alike"),
+    pytest.param("train.tsv", "dev.tsv", "long.tsv", id="long test"),
+    pytest.param("train.tsv", "long.tsv", "test.tsv", id="long dev"),
+    pytest.param("long.tsv", "dev.tsv", "test.tsv", id="long train"),
+]
+
+
+@pytest.mark.parametrize(("train", "dev", "test"), UNLIKE)
+async def test_a_budget_of_tokens_is_divided_by_the_texts_there_are(
+    tmp_path: Path, build: Build, train: str, dev: str, test: str
+) -> None:
+    """Splits of longer or shorter texts get their share: all is scored, and four fifths used."""
+    build()  # writes the files
+    filler = "and so it went on and on " * 5
+    rows = [f"{n % 2}\tthe long one {n} {filler} {'good' if n % 2 else 'awful'}" for n in range(80)]
+    (tmp_path / "long.tsv").write_text("\n".join(["label\ttext", *rows, ""]))
+    files = {"task.train": train, "task.dev": dev, "task.test": test}
+    task = Task.from_toml(tmp_path / "task.toml", overrides=files)
+    result, events = await play(task, simulated(), budget=Budget(tokens=40_000), method="random")
+    check_whole(result, events, "budget")
+    assert result.test is not None
+    assert 32_000 <= result.usage.prompt_tokens <= 40_000
+
+
 async def test_two_budgets_are_kept_at_once(build: Build) -> None:
     """The tighter of two limits ends the run; the other is not exceeded either."""
     scorer = Watched(batch=3, pauses=random.Random(0))
@@ -360,7 +388,8 @@ async def test_the_end_costs_what_was_planned(build: Build) -> None:
     """What the plan holds back for choosing and testing is what the model is asked for then."""
     task, scorer = build(dev=100, optimizer__steps=2), Watched()
     run = await Run.open(task, scorer)
-    plan = make_plan(Sizes(32, 100, 40, task.config.optimizer.finalists), Budget(), run.gate.cost)
+    sizes = Sizes(32, 100, 40, task.config.optimizer.finalists)
+    plan = make_plan(sizes, Budget(), run.gate.forecast.cost)
     sent = 0
     async for event in run.events():
         if isinstance(event, Step):
@@ -386,10 +415,10 @@ async def test_the_best_finalist_is_the_result(build: Build, method: str, seed: 
 
 @pytest.mark.parametrize("when", [1, 40, 100, 200])
 async def test_an_interrupted_run_ends_in_good_order(build: Build, when: int) -> None:
-    """`stop` in the middle of any ask: nothing more is sent, what was in flight is kept."""
+    """`halt` in the middle of any ask: nothing more is sent, what was in flight is kept."""
     scorer = Watched(
         pauses=random.Random(when),
-        hook=lambda number, request: run.gate.stop.set() if number >= when else None,
+        hook=lambda number, request: run.gate.halt() if number >= when else None,
     )
     run = await Run.open(build(optimizer__steps=5, model__concurrency=8), scorer)
     events, raised = await collect(run)
@@ -414,7 +443,8 @@ async def test_a_dying_provider_ends_the_run_after_its_result(
         if number >= when:
             raise error
 
-    run = await Run.open(build(), Watched(hook=hook, pauses=random.Random(when)))
+    task = build(model__attempts=1)  # or it would wait between them
+    run = await Run.open(task, Watched(hook=hook, pauses=random.Random(when)))
     events, raised = await collect(run)
     assert raised is error
     last = events[-1]
@@ -422,6 +452,88 @@ async def test_a_dying_provider_ends_the_run_after_its_result(
     assert last.result.stop_reason == "provider"
     assert last.result.steps_done == sum(isinstance(event, Step) for event in events)
     assert last.result.usage.requests >= when
+
+
+LIMITS: list[dict[str, Any]] = [
+    {"steps": 6},
+    {"budget": Budget(prompts=900)},
+    {"budget": Budget(tokens=12_000)},
+]
+
+
+@pytest.mark.parametrize("limits", LIMITS, ids=["steps", "prompts", "tokens"])
+async def test_failures_that_pass_never_show(
+    build: Build, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
+) -> None:
+    """Where every answer arrives in the end, the run is the one without failures, bit for bit."""
+    monkeypatch.setattr("bdpl_async.channel.wait", lambda *_: 0.0)
+    unlucky = random.Random(5)
+
+    def hook(number: int, request: Request) -> None:
+        if unlucky.random() < 0.2:
+            raise ProviderUnavailable("busy", fate="refused")
+
+    calm, _ = await play(build(), Watched(), **limits)
+    scorer = Watched(hook=hook, pauses=random.Random(6))
+    result, events = await play(build(), scorer, **limits)
+    found, expected = timeless(result), timeless(calm)
+    usage, quiet = found.pop("usage"), expected.pop("usage")
+    assert found == expected
+    assert usage["retries"] == usage["failures"] == usage["requests"] - quiet["requests"] > 50
+    assert usage["prompts"] == quiet["prompts"]
+    retries = [event for event in events if isinstance(event, Retry)]
+    assert len(retries) == usage["retries"]
+    assert {event.reason for event in retries} == {"busy"}
+
+
+@dataclass
+class Kept(Watched):
+    """A scorer whose answers may be kept."""
+
+    def key(self, text: Text, labels: tuple[str, ...]) -> bytes:
+        return repr((text, labels)).encode()
+
+
+@pytest.mark.parametrize(
+    "budget", [Budget(prompts=700), Budget(requests=300), Budget(tokens=9000)], ids=str
+)
+async def test_a_warm_cache_sends_nothing_and_changes_nothing(build: Build, budget: Budget) -> None:
+    """What an earlier run paid for fills the budget and costs nothing: the same run, for free."""
+    granted = {f"budget__{name}": limit for name, limit in asdict(budget).items()}
+    kept: MemoryCache[bytes] = MemoryCache()
+    results = []
+    for _ in range(2):
+        scorer = Kept(batch=3)
+        run = await Run.open(build(**granted), scorer, cache=kept)
+        events, raised = await collect(run)
+        assert raised is None
+        last = events[-1]
+        assert isinstance(last, Finished)
+        check_whole(last.result, events, "budget")
+        results.append(last.result)
+    assert scorer.sent == []
+    first, again = map(timeless, results)
+    paid, free = first.pop("usage"), again.pop("usage")
+    assert first == again
+    assert (free["requests"], free["prompts"], free["prompt_tokens"], free["usd"]) == (0, 0, 0, 0.0)
+    assert free["cache_hits"] == paid["prompts"] + paid["cache_hits"]
+
+
+@pytest.mark.parametrize("method", ["greedy", "calibration", "manual"])
+async def test_a_method_that_cannot_be_is_refused_before_the_probe(
+    build: Build, method: str
+) -> None:
+    """What is not built, or lacks its prompt, costs no request."""
+
+    class Asking(Watched):
+        async def probe(self, request: Request, line: Line) -> Capabilities:
+            await line(partial(self.score, request), [text.before for text in request.texts])
+            return self.capabilities
+
+    scorer = Asking()
+    with pytest.raises(ConfigError):
+        await Run.open(build(optimizer__method=method), scorer)
+    assert scorer.sent == []
 
 
 async def test_failing_texts_do_not_stop_a_run(build: Build) -> None:
@@ -547,8 +659,8 @@ async def test_a_settled_search_under_a_budget_ends(build: Build) -> None:
 
 async def test_a_budget_in_usd_alone_does_not_make_a_local_run_endless(build: Build) -> None:
     """A limit that nothing uses up leaves the default number of updates in force."""
-    scorer = simulated()
-    result, _ = await play(build(), scorer, budget=Budget(usd=1.0), method="random")
+    async with asyncio.timeout(10):
+        result, _ = await play(build(), simulated(), budget=Budget(usd=1.0), method="random")
     assert (result.stop_reason, result.steps_done) == ("steps", 200)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bdpl_async.records import Reply, Request, Score
-from bdpl_async.scorer import Capabilities, Probing, Scorer, capabilities_of
+from bdpl_async.scorer import Capabilities, Line, Probing, Scorer, capabilities_of
 
 
 class Plain:
@@ -22,7 +22,7 @@ class Rich(Plain):
 
     capabilities = Capabilities(batch=9, order="length", concurrency=1, local=True)
 
-    async def probe(self, request: Request) -> Capabilities:
+    async def probe(self, request: Request, line: Line) -> Capabilities:
         return self.capabilities
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bdpl_async.errors import ConfigError, ProviderRefused, RequestFailed
-from bdpl_async.records import Prompt, Reply, Request, Score
-from bdpl_async.scorer import Capabilities
+from bdpl_async.errors import BudgetTooSmall, ConfigError, ProviderRefused, RequestFailed
+from bdpl_async.records import Price, Prompt, Reply, Request, Score
+from bdpl_async.scorer import Capabilities, Line
 from bdpl_async.session import Session
 from bdpl_async.task import Task
 from tests.workbench import Length, write_task
@@ -37,7 +38,7 @@ class Probed(Length):
 
     seen: Request | None = None
 
-    async def probe(self, request: Request) -> Capabilities:
+    async def probe(self, request: Request, line: Line) -> Capabilities:
         self.seen = request
         return Capabilities(batch=7)
 
@@ -82,10 +83,95 @@ async def test_usd_without_a_price_is_refused_unless_the_model_is_local(tmp_path
         await Session.open(task, scorer, task.config)
     assert scorer.requests == 0
 
-    class Local(Length):
-        capabilities = Capabilities(local=True)
-
     await Session.open(task, Local(), task.config)
+
+
+class Local(Length):
+    """A scorer on this machine."""
+
+    capabilities = Capabilities(local=True)
+
+
+class Causal(Length):
+    """A scorer that reads up to the mask, and would like to be probed first."""
+
+    capabilities = Capabilities(causal=True)
+    probed = False
+
+    async def probe(self, request: Request, line: Line) -> Capabilities:
+        self.probed = True
+        return self.capabilities
+
+
+@pytest.mark.parametrize(
+    ("template", "what"),
+    [
+        ("{text} It was {mask}. {prompt}", r"\{prompt\} stands behind \{mask\}"),
+        ("{prompt} It was {mask}. {text}", r"no column of the data stands before \{mask\}"),
+    ],
+)
+async def test_what_a_causal_model_would_not_read_is_refused(
+    tmp_path: Path, template: str, what: str
+) -> None:
+    """Prompt and data must stand before the mask; a masked model reads both sides."""
+    task = Task.from_toml(write_task(tmp_path), overrides={"task.template": template})
+    scorer = Causal()
+    with pytest.raises(ConfigError, match=rf"task\.template: {what}"):
+        await Session.open(task, scorer, task.config)
+    assert (scorer.requests, scorer.probed) == (0, False)
+    await Session.open(task, Length(), task.config)
+
+
+async def test_the_users_price_wins(tmp_path: Path) -> None:
+    """Both halves given are the price, zeros too; else what the provider knows."""
+
+    class Priced(Length):
+        capabilities = Capabilities(price=Price(1.0, 2.0))
+
+    path = write_task(tmp_path)
+    given = {"model.price_in": 0.0, "model.price_out": 8.0, "budget.usd": 1.0}
+    for overrides, expected in (({"budget.usd": 1.0}, (1.0, 2.0)), (given, (0.0, 8.0))):
+        task = Task.from_toml(path, overrides=overrides)
+        session = Session.prepare(task, Priced(), task.config)
+        assert session.gate.channel.terms.price == Price(*expected)
+
+
+async def test_the_table_of_the_model_rules_the_requests(tmp_path: Path) -> None:
+    """Limits, tries, time-out and texts per request are those of [model]."""
+    asked = {"rpm": 60.0, "tpm": 1e5, "attempts": 3, "timeout": 9.0, "concurrency": 5}
+    overrides = {f"model.{key}": value for key, value in {**asked, "batch_prompts": 4}.items()}
+    task = Task.from_toml(write_task(tmp_path), overrides=overrides)
+    gate = Session.prepare(task, Length(), task.config).gate
+    terms = gate.channel.terms
+    assert {key: getattr(terms, key) for key in asked} == asked
+    assert gate.capabilities.batch == 4
+    assert Session.prepare(task, Local(), task.config).gate.channel.terms.timeout is None
+
+
+async def test_the_probe_is_planned_for_before_it_is_sent(tmp_path: Path) -> None:
+    """What the probe would eat up is refused unsent; after the probe its true cost counts."""
+
+    class Asking(Length):
+        capabilities = Capabilities(probes=3)
+
+        async def probe(self, request: Request, line: Line) -> Capabilities:
+            await line(partial(self.score, request), [text.before for text in request.texts])
+            return self.capabilities
+
+    def prepared(requests: int) -> tuple[Session, Asking]:
+        task = Task.from_toml(write_task(tmp_path), overrides={"budget.requests": requests})
+        scorer = Asking()
+        return Session.prepare(task, scorer, task.config), scorer
+
+    session, scorer = prepared(26)
+    with pytest.raises(BudgetTooSmall, match="in 27 requests"):
+        session.plan()
+    assert scorer.requests == 0
+    session, scorer = prepared(27)
+    session.plan()
+    await session.probe()
+    assert session.gate.ledger.used.requests == scorer.requests == 1
+    session.plan()
 
 
 async def test_what_is_not_built_is_refused_in_python_too(tmp_path: Path) -> None:

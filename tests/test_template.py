@@ -137,6 +137,21 @@ def test_a_prompt_behind_the_mask_is_told_apart() -> None:
     assert not Template.parse("{text} {mask} {prompt}").prompt_first
 
 
+@pytest.mark.parametrize(
+    ("template", "first"),
+    [
+        (REVIEW, True),
+        ("{text} {mask} {prompt}", True),
+        ("{prompt} {mask} {text}", False),
+        ("{a} {mask} {prompt} {b}", True),
+        ("It was {mask}: {prompt} {text}", False),
+    ],
+)
+def test_data_behind_the_mask_is_told_apart(template: str, first: bool) -> None:
+    """A causal model reads a row only if one of its columns at least stands before the mask."""
+    assert Template.parse(template).columns_first == first
+
+
 def test_a_row_without_the_column_is_an_error() -> None:
     """Rendering a row that lacks a column names the column."""
     with pytest.raises(DataError, match=r"\{text\}, which a row lacks"):

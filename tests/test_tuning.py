@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -13,7 +14,7 @@ from bdpl_async.config import load_config
 from bdpl_async.errors import ConfigError, ProviderRefused
 from bdpl_async.events import Event, Finished
 from bdpl_async.records import Reply, Request
-from bdpl_async.scorer import Capabilities
+from bdpl_async.scorer import Capabilities, Line
 from tests.workbench import Length, write_task
 
 
@@ -29,8 +30,8 @@ def files(folder: Path) -> list[Path]:
 class Probed(Length):
     """A scorer whose probe is a request, too."""
 
-    async def probe(self, request: Request) -> Capabilities:
-        await self.score(request)
+    async def probe(self, request: Request, line: Line) -> Capabilities:
+        await line(partial(self.score, request), [text.before for text in request.texts])
         return Capabilities()
 
 

@@ -102,7 +102,7 @@ async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation
     Interrupt()
     async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
         session = Session.prepare(task, scorer, task.config, cache=cache)
-        await session.expect()
+        await session.expect([Prompt.of(text)])
         _check_budget(session, len(examples), split)
         await session.probe()
         _check_budget(session, len(examples), split)
@@ -118,7 +118,7 @@ def _check_budget(session: Session, count: int, split: str) -> None:
     from bdpl_async.errors import BudgetTooSmall
 
     forecast, ledger = session.gate.forecast, session.gate.ledger
-    cost = forecast.cost(count)
+    cost = forecast.cost(count, split)
     if not forecast.affords(cost):
         limit = ledger.shortage(cost) or "seconds"
         granted = getattr(ledger.budget, limit)

@@ -116,7 +116,7 @@ class Plain:
                 + ("" if low > 0 or high < 0 else "; too few examples to tell it from none")
             )
         elif result.dev is not None and result.steps_done:
-            self._print("no test split: dev chose this prompt, so its dev score flatters it")
+            self._print("no test score: dev chose this prompt, so its dev score flatters it")
         self._print(f"saved in {clean(str(self._out))}")
 
     def _print(self, line: str) -> None:

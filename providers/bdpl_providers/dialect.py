@@ -53,6 +53,12 @@ class Dialect:
         """PROVIDER/MODEL."""
         return f"{self.provider}/{self.model}"
 
+    @property
+    def insists(self) -> bool:
+        """Whether the user wants one read-out and no other, of several that there are."""
+        names = {candidate.name for candidate in self.candidates}
+        return len(names) == 1 and bool(self.others)
+
     def expected(self) -> Capabilities:
         """How to ask, as far as the dialect tells before the probe."""
         first = self.candidates[0]

@@ -40,6 +40,9 @@ PART = re.compile(rf"({NUMBER})\s*({UNIT})")
 DURATION = rf"{NUMBER}\s*{UNIT}(?:[\s,]*(?:and\s+)?{NUMBER}\s*{UNIT})*"
 WHOLE = re.compile(DURATION)
 FILLER = r"(?:[\s:,~]|again|your|this|the|request|in|after|for|at least|about|another){0,12}"
+DAY, TIME = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d:\d\d(?:\.\d{1,9})?"
+ZONE = r" ?utc|z|[+-]\d\d:\d\d"
+MOMENT = re.compile(rf"\bresets?(?: at| on)?:? ({DAY}[t ]{TIME}(?:{ZONE})?)")
 ADVICE = re.compile(rf"\b(?:try|retry|retrying|wait|resets?|available)\b{FILLER}({DURATION})")
 
 
@@ -116,6 +119,9 @@ def retry_after(headers: Headers, message: str, clock: Callable[[], float]) -> f
             return asked
     advice = ADVICE.search(message[:LONGEST].lower())
     if advice and (asked := wait(advice.group(1), now)):
+        return asked
+    moment = MOMENT.search(message[:LONGEST].lower())
+    if moment and (asked := wait(moment.group(1).upper(), now)):
         return asked
     return _reset(headers, now)
 

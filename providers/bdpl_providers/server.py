@@ -130,7 +130,7 @@ class Server:
             return await self._settle(request.labels, fit, (*notes, *fit.notes))
         raise ProviderRefused(
             f"{self.name}: no usable read-out ({'; '.join(reasons)})",
-            hint=f"take --readout auto; {HINT}" if self.dialect.others else HINT,
+            hint=f"take --readout auto; {HINT}" if self.dialect.insists else HINT,
             fate="refused",
         )
 

@@ -165,13 +165,9 @@ class HttpTransport:
                 raise
             problem = self._ours(TimeoutError(), asked)
         else:
+            peer, clock = self._peer, self._clock
             return answer(
-                response.status,
-                response.headers,
-                body,
-                peer=self._peer,
-                asked=asked,
-                clock=self._clock,
+                response.status, response.headers, body, peer=peer, asked=asked, clock=clock
             )
         finally:
             self._deadlines.end(mark)

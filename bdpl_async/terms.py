@@ -1,0 +1,43 @@
+"""How requests may be sent, and a count of what went through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bdpl_async.records import Price
+
+__all__ = ["Terms", "Traffic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How requests may be sent.
+
+    Attributes:
+        concurrency: in flight at most.
+        timeout: seconds for one attempt in all; None for scorers that keep the time themselves.
+        attempts: tries of one request at most, the first included.
+        rpm: requests a minute.
+        tpm: tokens a minute.
+        price: USD per million tokens, where it is known.
+    """
+
+    concurrency: int = 64
+    timeout: float | None = None
+    attempts: int = 8
+    rpm: float | None = None
+    tpm: float | None = None
+    price: Price | None = None
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went through so far, beside what the ledger counts."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    retries: int = 0
+    failures: int = 0  # requests and texts without a usable answer
+    failed: int = 0  # requests without an answer
+    lost: int = 0  # those of them that may have been billed
+    answers: int = 0

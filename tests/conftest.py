@@ -1,0 +1,21 @@
+"""Every test has a cache of its own, and neither keys nor proxies of whoever runs it."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from typing import Final
+
+import pytest
+
+NUMBERS: Final = count()
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that a test starts inherit this."""
+    caches = tmp_path_factory.getbasetemp() / "caches" / str(next(NUMBERS))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(caches))
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith(("OPENAI_", "VLLM_")):
+            monkeypatch.delenv(name)

@@ -1,0 +1,155 @@
+"""``bdpl-async estimate`` from outside: what it prints, how it ends, and that nothing is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bdpl_async.records import Request
+from bdpl_providers.simulated import Simulated
+from tests.workbench import Outcome, command, write_task
+
+Capsys = pytest.CaptureFixture[str]
+KEYS: dict[str, object] = {
+    "task": str,
+    "model": str,
+    "method": str,
+    "requests": int,
+    "prompts": int,
+    "tokens": int,
+    "usd": (float, type(None)),
+    "updates": int,
+    "budget_updates": (int, type(None)),
+    "dev": int,
+    "test": int,
+    "batch": int,
+    "exact": bool,
+    "notes": list,
+    "budget": dict,
+}
+
+
+@pytest.fixture(autouse=True)
+def _silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of one's own, and a model that may not be asked."""
+
+    async def score(self: Simulated, request: Request) -> None:
+        pytest.fail("something was sent")
+
+    monkeypatch.setattr(Simulated, "score", score)
+    monkeypatch.chdir(tmp_path)
+
+
+def estimate(capsys: Capsys, *arguments: str) -> Outcome:
+    write_task(Path())
+    return command(capsys, "estimate", "task.toml", *arguments)
+
+
+def document(capsys: Capsys, *arguments: str) -> dict[str, object]:
+    """What --json prints, and nothing else."""
+    done = estimate(capsys, "--json", *arguments)
+    assert (done.code, done.err) == (0, "")
+    found = orjson.loads(done.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_json(capsys: Capsys) -> None:
+    """One document: counts, updates, the splits scored, the price, the grant and the notes."""
+    found = document(capsys, "--max-prompts", "100")
+    assert set(found) == set(KEYS)
+    for key, kind in KEYS.items():
+        assert isinstance(found[key], kind), key  # type: ignore[arg-type]
+    assert (found["task"], found["model"], found["method"]) == ("tiny", "simulated/x", "bdpl")
+    assert found["updates"] == 2
+    assert isinstance(found["prompts"], int)
+    assert 2 * 8 + 2 * 8 <= found["prompts"] <= 100
+    assert found["usd"] is None
+    assert found["budget"] == {
+        "requests": None,
+        "prompts": 100,
+        "tokens": None,
+        "usd": None,
+        "seconds": None,
+    }
+
+
+def test_plain(capsys: Capsys) -> None:
+    """A few lines for a person, with what the budget buys and where the price comes from."""
+    done = estimate(capsys, "--max-prompts", "100")
+    assert (done.code, done.err) == (0, "")
+    for part in ("tiny on simulated/x", "requests", "prompts", "the budget buys", "--price-in"):
+        assert part in done.out
+    priced = estimate(capsys, "--price-in", "1", "--price-out", "2")
+    assert "no budget limits them" in priced.out
+    assert "--price-in" not in priced.out
+
+
+def test_dollars(capsys: Capsys) -> None:
+    """With a price the estimate is in USD, too."""
+    found = document(capsys, "--price-in", "1000", "--price-out", "0")
+    assert found["usd"] == pytest.approx(found["tokens"] / 1000, rel=0.01)  # type: ignore[operator]
+
+
+def test_nothing_is_written(capsys: Capsys, tmp_path: Path) -> None:
+    """Neither a run's folder nor a cache."""
+    estimate(capsys)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"task.toml", "train.tsv", "dev.tsv"}
+
+
+@pytest.mark.parametrize("limit", ["--max-prompts", "--max-requests", "--max-tokens"])
+def test_too_small(capsys: Capsys, limit: str) -> None:
+    """A budget that buys no update and its evaluation ends with 4, and says what it would take."""
+    done = estimate(capsys, limit, "2", "--json")
+    assert (done.code, done.out) == (4, "")
+    assert "24 prompts in 3 requests" in done.err
+
+
+BAD: list[tuple[tuple[str, ...], str]] = [
+    (("--max-usd", "1", "--model", "vllm/x"), "budget.usd: no price is known"),
+    (("--model", "nope/x"), "unknown provider 'nope'"),
+    (("--set", "task.template={mask} {prompt} {text}", "--model", "vllm/x"), "behind {mask}"),
+    (("--set", "task.template={prompt} {mask} {text}", "--model", "vllm/x"), "no column of the"),
+    (("--steps", "0"), "optimizer.steps"),
+    (("--method", "greedy"), "not built yet"),
+    (("--method", "manual"), "prompt.manual"),
+    (("--set", "optimizer.calibration=batch"), "optimizer.calibration: not built yet"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "part"), BAD)
+def test_bad(capsys: Capsys, arguments: tuple[str, ...], part: str) -> None:
+    """What a run would refuse an estimate refuses, with 2."""
+    done = estimate(capsys, *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert part in done.err
+
+
+@pytest.mark.parametrize("name", ["vllm/x", "compatible/x", "openai/gpt-4o-mini"])
+def test_a_server_is_not_needed(capsys: Capsys, name: str) -> None:
+    """Models behind a network are estimated without one, and without a key."""
+    address = ("--base-url", "http://127.0.0.1:9/v1")
+    found = document(capsys, "--model", name, *address)
+    assert found["model"] == name
+    assert found["updates"] == 2
+    assert isinstance(found["requests"], int)
+    assert found["requests"] > 3
+    assert isinstance(found["tokens"], int)
+    assert found["tokens"] > 100
+
+
+def test_the_default_is_the_built_in_task(capsys: Capsys) -> None:
+    """Without TASK it is the built-in example, as for run."""
+    done = command(capsys, "estimate", "--model", "simulated/x", "--steps", "3", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert orjson.loads(done.out)["task"] == "reviews"
+
+
+def test_help(capsys: Capsys) -> None:
+    """--help names the command."""
+    done = command(capsys, "estimate", "--help")
+    assert done.code == 0
+    assert done.out.startswith("Usage: bdpl-async estimate")
