@@ -42,13 +42,18 @@ class Allowance:
         for quota in quotas:
             if quota.remaining is None or quota.reset is None or not quota.reset > 0:
                 continue
-            if quota.reset > LONGEST_WAIT and quota.remaining <= 0:
-                continue  # nobody waits that long in silence: the refusal will say it aloud
+            if quota.reset > LONGEST_WAIT:
+                self._forget(quota.unit)  # nobody waits that long in silence: a refusal will say it
+                continue
             flying = requests if quota.unit == "requests" else tokens
             self._left[quota.unit] = quota.remaining - flying
             self._until[quota.unit] = now + quota.reset
             if quota.limit is not None and quota.limit > 0:
                 self._whole[quota.unit] = quota.limit
+
+    def _forget(self, unit: str) -> None:
+        for known in (self._left, self._until, self._whole):
+            known.pop(unit, None)
 
     def wait(self, tokens: int, now: float) -> float:
         """Seconds until a request of so many tokens may be sent; 0 if it may be."""

@@ -118,8 +118,8 @@ class MemoryCache(Generic[Key]):
         return self._records.get(key)
 
     def remember(self, key: bytes, record: bytes) -> None:
-        """Keep a record; there are few."""
-        self._records.setdefault(key, record)
+        """Keep a record; there are few, and the newest counts."""
+        self._records[key] = record
 
     async def close(self) -> None:
         """Nothing is left to do: it is gone when the run is."""

@@ -14,7 +14,7 @@ import orjson
 from bdpl_async.cache import Entry, Kept
 from bdpl_async.records import Score
 
-__all__ = ["Row", "packed", "unpacked"]
+__all__ = ["RECORD", "Row", "packed", "unpacked"]
 
 Row = tuple[bytes, bytes, int]
 """Key, value, checksum."""

@@ -15,7 +15,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 from bdpl_async.cache import Kept
-from bdpl_async.cacherow import Row, unpacked
+from bdpl_async.cacherow import RECORD, Row, unpacked
 
 __all__ = ["CHUNK", "SCHEMA", "Foreign", "Identity", "Table", "Unreadable", "identity_of"]
 
@@ -118,10 +118,13 @@ class Table:
         return found
 
     def write(self, rows: Sequence[Row], created: int) -> None:
-        """Add at most `CHUNK` rows, all or none; what stands under a key already stays."""
+        """Add at most `CHUNK` rows, all or none; an entry that is there stays, a record goes."""
         size = next(n for n in SIZES if n >= len(rows))
         filling = repeat(None, 3 * (size - len(rows)))
         try:
+            for key, value, _ in rows:
+                if value[:1] == RECORD:
+                    self.db.execute("DELETE FROM answers WHERE key = ?", [key])
             self.db.execute(INSERT[size], [created, *chain.from_iterable(rows), *filling])
         except sqlite3.Error as error:
             raise self.judged(error) from None

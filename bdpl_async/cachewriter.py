@@ -76,9 +76,12 @@ class Writer:
         self._logged = 0  # rows since the last checkpoint
 
     def put(self, key: bytes, kept: Kept) -> None:
-        """Take something in; the first under a key stands."""
+        """Take something in; of entries the first under a key stands, of records the last."""
         with self._lock:
-            self._pending.setdefault(key, kept)
+            if isinstance(kept, bytes):
+                self._pending[key] = kept  # the newest record counts
+            else:
+                self._pending.setdefault(key, kept)
             count = len(self._pending)
         if count == 1:
             self._rouse()
@@ -183,7 +186,10 @@ class Writer:
             self._checkpointing = threading.Thread(
                 target=_checkpoint, args=(self._place.path,), name="bdpl-checkpoint", daemon=True
             )
-            self._checkpointing.start()
+            try:
+                self._checkpointing.start()
+            except RuntimeError:  # the interpreter is ending: SQLite does it at the next opening
+                self._checkpointing = None
 
     def _is_checkpointing(self) -> bool:
         return self._checkpointing is not None and self._checkpointing.is_alive()

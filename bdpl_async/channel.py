@@ -14,15 +14,16 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from bdpl_async.backoff import too_long, wait
 from bdpl_async.budget import Amount, Ledger, Reservation
-from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderUnavailable
+from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderRefused, ProviderUnavailable
 from bdpl_async.events import Retry
-from bdpl_async.halt import Halt, Stopped
+from bdpl_async.halt import GRACE, Halt, Stopped
 from bdpl_async.limiter import Limiter, Ticket
 from bdpl_async.records import GRAIN, Billed, Usage
 from bdpl_async.terms import Terms, Traffic
@@ -71,7 +72,7 @@ class Channel:
         self.limiter = Limiter(
             rpm=terms.rpm, tpm=terms.tpm, concurrency=terms.concurrency, clock=clock, sleep=sleep
         )
-        self.slack = 0  # the most tokens by which a bound exceeded what was billed
+        self._refusal: ProviderRefused | None = None
         self.retries: list[Retry] = []  # not yet told to anybody
         self.halt = Halt(self._land)
         self._clock, self._sleep, self._draw = clock, sleep, draw
@@ -122,6 +123,15 @@ class Channel:
         # A copy: tenacity keeps the state of a call on the object.
         return await self._retrying.copy()(again, soon)
 
+    async def refused(self, error: ProviderRefused) -> None:
+        """Send nothing more, since the provider says no for good; what is in flight may land."""
+        self._refusal = error
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                while self.halt.flying:
+                    self._landed.clear()
+                    await self._landed.wait()
+
     async def _attempt(self, exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
         """Reserve, wait for a turn, try once, settle; the ledger is right whatever happens."""
         reservation, ticket = self._at_once(bound) or await self._in_turn(bound)
@@ -133,6 +143,7 @@ class Channel:
             else:
                 async with asyncio.timeout(patience):
                     answer = await exchange()
+            reported = answer.usage  # a scorer that gives back something else is found out here
         except ProviderError as error:
             self._failed(reservation, ticket, error)
             raise
@@ -145,7 +156,7 @@ class Channel:
             self.limiter.failed(ticket, ProviderError(self.name))
             raise
         else:
-            usage = self._settle(reservation, ticket, answer)
+            usage = self._settle(reservation, ticket, answer, reported)
         finally:
             self.halt.landed()
             self._land()
@@ -153,7 +164,7 @@ class Channel:
 
     def _at_once(self, bound: Amount) -> tuple[Reservation, Ticket] | None:
         """Reservation and turn where nobody waits: frames of coroutines cost more than the work."""
-        if self.halt.asked or self._seconds is not None or self._turn.locked():
+        if self.halt.asked or self._refusal or self._seconds is not None or self._turn.locked():
             return None
         if not self.ledger.fits(bound) or (ticket := self.limiter.take(bound.tokens)) is None:
             return None
@@ -198,7 +209,7 @@ class Channel:
                 try:
                     self._check()
                     return self.ledger.reserve(bound)
-                except (BudgetExhausted, Stopped):
+                except (BudgetExhausted, ProviderRefused, Stopped):
                     if not self.ledger.holding:
                         raise
                 self._landed.clear()
@@ -208,6 +219,8 @@ class Channel:
         """See whether anything may still be sent."""
         if self.halt.asked:
             raise Stopped
+        if self._refusal is not None:
+            raise self._refusal
         if (left := self._time_left()) is not None and left <= 0:
             raise self._over()
 
@@ -243,9 +256,11 @@ class Channel:
             self.ledger.settle(reservation, Amount(requests=1))
         self.limiter.failed(ticket, error)
 
-    def _settle(self, reservation: Reservation, ticket: Ticket, answer: Billed) -> Usage:
+    def _settle(
+        self, reservation: Reservation, ticket: Ticket, answer: Billed, usage: Usage
+    ) -> Usage:
         """Count an answer at what it reports, or at its bound where the report cannot be true."""
-        bound, usage = reservation.amount, answer.usage
+        bound = reservation.amount
         prompts = bound.prompts if answer.answered is None else min(answer.answered, bound.prompts)
         tokens = usage.prompt_tokens + usage.completion_tokens
         if prompts and not prompts <= tokens <= MOST_TOKENS * prompts:
@@ -257,7 +272,6 @@ class Channel:
         usd = -(-usage.usd // GRAIN) * GRAIN if usage.usd else 0.0
         self.ledger.settle(reservation, Amount(1, prompts, tokens, usd))
         self.limiter.answered(ticket, tokens, answer.quotas)
-        self.slack = max(self.slack, bound.tokens - tokens)
         self.traffic.answers += 1
         self.traffic.prompt_tokens += usage.prompt_tokens
         self.traffic.completion_tokens += usage.completion_tokens

@@ -16,6 +16,7 @@ from bdpl_async.scorer import Capabilities, Counting, Scorer
 __all__ = ["Forecast", "most_tokens"]
 
 MARGIN = 1.1  # on mean tokens: prompts to come may be longer than those of the sample
+LONG = 2.0  # times the mean: the longest text that the end of a budget must have room for
 BARE_MARGIN = 1.02  # on the tokens of rows without a prompt, which are known
 BYTES_PER_TOKEN = 4.0  # of English; only until the model's side has said how many it counts
 CHANCE = 1.5  # failures to come may be more than those seen
@@ -48,6 +49,7 @@ class Forecast:
         self.limited = budget.tokens is not None or budget.usd is not None
         self._counts = self.limited or channel.terms.tpm is not None
         self._sizes: dict[Kind, float] = {}  # tokens of a text by the count that bounds requests
+        self._stretch = 1.0  # on counts that turned out to be too low
         self._bounded = self._billed = 0  # tokens: what requests were bound by, what they took
 
     def pace(self) -> float:
@@ -59,9 +61,14 @@ class Forecast:
         limit, pace = self._ledger.budget.seconds, self.pace()
         if limit is not None and pace and self._channel.elapsed + amount.prompts / pace > limit:
             return False
-        price, slack = self._channel.terms.price, self._channel.slack
-        usd = price.usd(slack, 0) if price is not None else 0.0
-        return self._ledger.fits(amount + Amount(tokens=slack, usd=usd))
+        price, excess = self._channel.terms.price, self._excess()
+        usd = price.usd(excess, 0) if price is not None else 0.0
+        return self._ledger.fits(amount + Amount(tokens=excess, usd=usd))
+
+    def _excess(self) -> int:
+        """How far the bound of one text may lie above its price; a request is parted to fit."""
+        each = (LONG * size - self._tokens_each(*kind) for kind, size in self._sizes.items())
+        return max(0, ceil(max(each, default=0.0) * self._stretch))
 
     def cost(self, prompts: int, split: str = "train", *, filled: bool = True) -> Amount:
         """An upper bound of what one ask of so many texts takes.
@@ -83,6 +90,8 @@ class Forecast:
         """Hear by how many tokens a request was bound, and how many it took."""
         self._bounded += bounded
         self._billed += billed
+        if billed > bounded > 0:  # a tokenizer of another model, a chat's own system prompt
+            self._stretch = max(self._stretch, billed / bounded)
 
     @property
     def learned(self) -> tuple[int, int]:
@@ -126,7 +135,8 @@ class Forecast:
             return None
         return self._amount(sum(map(most_tokens, texts)), len(texts))
 
-    def _amount(self, prompt_tokens: int, texts: int) -> Amount:
+    def _amount(self, counted: int, texts: int) -> Amount:
+        prompt_tokens = ceil(counted * self._stretch)
         completion, price = self.capabilities.completion * texts, self._channel.terms.price
         usd = price.usd(prompt_tokens, completion) if price is not None else 0.0
         return Amount(1, texts, prompt_tokens + completion, usd)

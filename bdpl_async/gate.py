@@ -17,12 +17,12 @@ from bdpl_async.budget import Amount, Ledger
 from bdpl_async.cache import Cache, Entry
 from bdpl_async.channel import Channel, never
 from bdpl_async.errors import (
+    BudgetExhausted,
     ProviderError,
     ProviderRefused,
     ProviderUnavailable,
     RequestFailed,
     ServerFault,
-    UnusableAnswer,
 )
 from bdpl_async.fanout import fan_out
 from bdpl_async.forecast import Forecast
@@ -32,11 +32,11 @@ from bdpl_async.records import Billed, Request, Score, Text
 from bdpl_async.result import Totals
 from bdpl_async.scorer import Capabilities, Scorer
 from bdpl_async.shelf import Shelf
+from bdpl_async.usable import checked, may_improve
 
 __all__ = ["Gate"]
 
 Answer = TypeVar("Answer", bound=Billed)
-NEVER = float("-inf")
 UNUSABLE_TRIES = 4  # answers to one text without usable numbers, before it fails
 
 
@@ -71,6 +71,7 @@ class Gate:
         self._scorer = scorer
         self._labels = labels
         self._memory = Memory()
+        self._preparing = asyncio.Lock()
         self._asked: dict[Text, asyncio.Future[None]] = {}  # by asks that are under way
         self._cache_hits = 0
         self._blame = Blame()
@@ -143,6 +144,8 @@ class Gate:
         await asyncio.sleep(0)  # an ask that the cache answers whole must still let a signal in
         if self.channel.halt.asked:
             raise Stopped
+        if self.capabilities.causal:  # nothing else of a text reaches the model
+            texts = [Text(text.causal) for text in texts]
         outcomes: dict[Text, Outcome] = {}
         missing = self._remembered(dict.fromkeys(texts), outcomes)
         sent = 0
@@ -171,36 +174,42 @@ class Gate:
 
     async def _ask(self, texts: list[Text], outcomes: dict[Text, Outcome]) -> int:
         """Outcomes of texts new to this run, from the cache or the model; how many were sent."""
-        stored = self._shelf.find(texts)
-        if self.before_sending is not None and len(stored) < len(texts):
-            due, self.before_sending = self.before_sending, None
-            await due()
-            stored = self._shelf.find(texts)  # by what is known now
-        requests = self._requests(texts)
-        left = requests
-        if stored:
-            rests = [await self._unstored(request, stored) for request in requests]
-            left = [rest for rest in rests if rest.texts]
-        outcomes.update({text: entry.score for text, entry in stored.items()})
         ours = asyncio.get_running_loop().create_future()
-        sent = [text for request in left for text in request.texts]
-        self._blame.begin(self.channel.traffic.answers)
-        self._asked.update(dict.fromkeys(sent, ours))
+        self._asked.update(dict.fromkeys(texts, ours))
         try:
-            work = fan_out(self._send, left, self._concurrency)
+            left = await self._left(texts, outcomes)
+            self._blame.begin(self.channel.traffic.answers)
+            most = self.channel.terms.concurrency
+            workers = min(most, self.capabilities.concurrency or most)
+            work = fan_out(self._send, left, workers)
             for batch in await self.channel.halt.until(work):
                 outcomes.update(batch)
         finally:
-            for text in sent:
+            for text in texts:
                 del self._asked[text]
-            self._shelf.forget(sent)
+            self._shelf.forget(texts)
             ours.set_result(None)
-        return len(sent)
+        return sum([len(request.texts) for request in left])
 
-    @property
-    def _concurrency(self) -> int:
-        most = self.channel.terms.concurrency
-        return min(most, self.capabilities.concurrency or most)
+    async def _left(self, texts: list[Text], outcomes: dict[Text, Outcome]) -> list[Request]:
+        """What the cache does not answer, as requests."""
+        stored = self._shelf.find(texts)
+        if len(stored) < len(texts) and await self._prepared():
+            stored = self._shelf.find(texts)  # by what is known now
+        requests = self._requests(texts)
+        if not stored:
+            return requests
+        outcomes.update({text: entry.score for text, entry in stored.items()})
+        rests = [await self._unstored(request, stored) for request in requests]
+        return [rest for rest in rests if rest.texts]
+
+    async def _prepared(self) -> bool:
+        """Do what is due before the first text is sent; whether there was anything."""
+        async with self._preparing:
+            due, self.before_sending = self.before_sending, None
+            if due is not None:
+                await due()
+        return due is not None
 
     def _requests(self, texts: list[Text]) -> list[Request]:
         """Whole batches; the sort is stable, so texts of one prompt stay together."""
@@ -224,8 +233,6 @@ class Gate:
         self.ledger.replay(Amount(0 if rest else 1, len(found), tokens, usd))
         bound = await self.forecast.bound([text for text, _ in found])
         self.forecast.learn(bound.tokens, tokens)
-        if not rest:
-            self.channel.slack = max(self.channel.slack, bound.tokens - tokens)
         for text, entry in found:
             self._memory.keep(text, entry)
         return Request(rest, request.labels)
@@ -237,6 +244,14 @@ class Gate:
             if all([type(outcome) is Score for outcome in outcomes.values()]):
                 return outcomes
             await self._improve(request, outcomes)
+        except ProviderRefused as error:
+            await self.channel.refused(error)
+            raise
+        except BudgetExhausted:
+            one = await self.forecast.bound(request.texts[:1])
+            if len(request.texts) == 1 or not self.ledger.fits(one):
+                raise
+            return await self._halves(request)  # bounds are loose: a smaller one may still fit
         except (RequestFailed, ProviderUnavailable) as error:
             self._blame.weigh(error, self.channel.traffic.answers)
             if len(request.texts) > 1:
@@ -246,6 +261,13 @@ class Gate:
             if isinstance(outcome, ProviderError):
                 self._failed(text, outcome)
         return outcomes
+
+    def _checked(self, outcome: Outcome) -> Outcome:
+        usable = checked(outcome, self._scorer.name, len(self._labels))
+        if isinstance(usable, ProviderError):
+            self.channel.traffic.failures += 1
+            self.trouble = usable
+        return usable
 
     def _failed(self, text: Text, error: ProviderError) -> None:
         self.trouble = error
@@ -266,7 +288,7 @@ class Gate:
     async def _improve(self, request: Request, outcomes: dict[Text, Outcome]) -> None:
         """Ask again for texts whose answer had no usable numbers."""
         for _ in range(UNUSABLE_TRIES - 1):
-            again = tuple(text for text in request.texts if _may_improve(outcomes[text]))
+            again = tuple(text for text in request.texts if may_improve(outcomes[text]))
             if not again:
                 break
             self.channel.traffic.retries += 1
@@ -289,28 +311,9 @@ class Gate:
         outcomes: dict[Text, Outcome] = {}
         shares = usage.shares(len(request.texts))
         for text, outcome, share in zip(request.texts, reply.scores, shares, strict=True):
-            outcomes[text] = checked = self._checked(outcome)
-            if isinstance(checked, Score):
-                entry = Entry(checked, *share)
+            outcomes[text] = usable = self._checked(outcome)
+            if isinstance(usable, Score):
+                entry = Entry(usable, *share)
                 self._memory.keep(text, entry)
                 self._shelf.put(text, entry)
         return outcomes
-
-    def _checked(self, outcome: Outcome) -> Outcome:
-        """A score must have one number per label, none of them NaN or above zero by much."""
-        if isinstance(outcome, Score):
-            values, trouble = outcome.logprobs, None
-            if len(values) != len(self._labels):
-                trouble = f"{len(values)} values for {len(self._labels)} labels"
-            elif not all([value < 1e-3 for value in values]) or max(values) == NEVER:
-                trouble = f"{values} are no log-probabilities"
-            if trouble is None:
-                return outcome
-            outcome = UnusableAnswer(f"{self._scorer.name}: {trouble}")
-        self.channel.traffic.failures += 1
-        self.trouble = outcome
-        return outcome
-
-
-def _may_improve(outcome: Outcome) -> bool:
-    return isinstance(outcome, UnusableAnswer) and outcome.retryable

@@ -30,9 +30,11 @@ class Shelf:
         """What earlier runs paid for."""
         if self.cache is None:
             return {}
-        keys = {self._key(text): text for text in texts}
-        self._keys.update({text: key for key, text in keys.items()})
-        return {keys[key]: entry for key, entry in self.cache.get(list(keys)).items()}
+        keys = {text: self._key(text) for text in texts}
+        entries = self.cache.get(list(dict.fromkeys(keys.values())))
+        found = {text: entries[key] for text, key in keys.items() if key in entries}
+        self._keys.update({text: key for text, key in keys.items() if text not in found})
+        return found
 
     def put(self, text: Text, entry: Entry) -> None:
         """Keep a paid answer."""

@@ -115,14 +115,17 @@ def _check_budget(session: Session, count: int, split: str) -> None:
     Raises:
         BudgetTooSmall: saying what it takes.
     """
+    from bdpl_async.budget import Amount
     from bdpl_async.errors import BudgetTooSmall
 
     forecast, ledger = session.gate.forecast, session.gate.ledger
     cost = forecast.cost(count, split)
+    if not ledger.used.requests:  # the probe is still to come
+        cost += Amount(session.gate.capabilities.probes)
     if not forecast.affords(cost):
         limit = ledger.shortage(cost) or "seconds"
         granted = getattr(ledger.budget, limit)
         raise BudgetTooSmall(
             f"the budget of {granted} {limit} is too small: scoring {count} {split}"
-            f" examples takes {cost.prompts} prompts in {cost.requests} requests"
+            f" examples takes {cost.prompts} prompts in {cost.requests} requests, a probe included"
         )

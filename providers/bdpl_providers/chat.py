@@ -7,12 +7,12 @@ what a model wants beside the common fields is given as `extra`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Self
 
 from bdpl_async.errors import UnusableAnswer
 from bdpl_async.records import Score
-from bdpl_providers.toplist import likely, listed, pieces, standing, weigh
+from bdpl_providers.toplist import Begun, likely, listed, pieces, standing, weigh
 from bdpl_providers.wire import Document
 
 __all__ = ["MOST_LISTED", "ChatTopK", "LimitKey", "asking", "conversation", "only", "with_extra"]
@@ -37,6 +37,7 @@ class ChatTopK:
         ask: the line after the text; None asks for exactly one of the label words.
         extra: further fields of the body; one that is None takes a field out.
         limit_key: the field that limits what is written.
+        begun: label words that are read by a piece; None before a probe has looked.
     """
 
     model: str
@@ -46,6 +47,7 @@ class ChatTopK:
     ask: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
     limit_key: LimitKey = "max_tokens"
+    begun: Begun | None = None
 
     name: ClassVar[str] = "chat"
     path: ClassVar[str] = "/chat/completions"
@@ -78,9 +80,13 @@ class ChatTopK:
             return {}
         return pieces(self.labels, found, loose=True)
 
+    def decided(self, document: Document) -> Self:
+        """This read-out, with each label word read as in `document`: whole, or by that piece."""
+        return replace(self, begun=tuple(self.pieces(document).items()))
+
     def _score(self, choice: dict[str, object]) -> Score:
         found = listed(choice.get("logprobs"))
-        return weigh(found, standing(self.labels, found, loose=True), self.k)
+        return weigh(found, standing(self.labels, found, loose=True, begun=self.begun), self.k)
 
 
 def asking(labels: Sequence[str], ask: str | None) -> str:

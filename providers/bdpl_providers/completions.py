@@ -8,9 +8,9 @@ its place. This module knows no tokenizer: the ids are given.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from bdpl_async.errors import UnusableAnswer
 from bdpl_async.records import Score
@@ -18,6 +18,7 @@ from bdpl_providers.toplist import (
     LEAST,
     MOST,
     NO_LIST,
+    Begun,
     by_id,
     checked,
     likely,
@@ -95,12 +96,14 @@ class TopK:
         k: how many tokens to ask for; servers refuse more than they allow.
         ids: one token id per label word, if known and the server can name tokens by id; None
             finds them by their text.
+        begun: label words that are read by a piece; None before a probe has looked.
     """
 
     model: str
     labels: tuple[str, ...]
     k: int
     ids: tuple[int, ...] | None = None
+    begun: Begun | None = None
 
     name: ClassVar[str] = "logprobs"
     path: ClassVar[str] = "/completions"
@@ -134,11 +137,15 @@ class TopK:
         except UnusableAnswer:
             return {}
 
+    def decided(self, document: Document) -> Self:
+        """This read-out, with each label word read as in `document`: whole, or by that piece."""
+        return replace(self, begun=tuple(self.pieces(document).items()))
+
     def _score(self, choice: Choice) -> Score:
         found = listed(choice.get("logprobs"))
         if self.ids is not None:
             return weigh(found, by_id(found, self.ids), self.k)
-        return weigh(found, standing(self.labels, found, loose=False), self.k)
+        return weigh(found, standing(self.labels, found, loose=False, begun=self.begun), self.k)
 
 
 def by_index(

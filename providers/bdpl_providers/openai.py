@@ -27,6 +27,7 @@ from bdpl_providers.decisions import GLAD, MOST_QUESTIONS, Decisions
 from bdpl_providers.dialect import Dialect
 from bdpl_providers.manner import first_guess
 from bdpl_providers.prices import price_of
+from bdpl_providers.said import TOKENS
 from bdpl_providers.sdk import SdkTransport
 from bdpl_providers.server import Server
 from bdpl_providers.survey import Survey
@@ -67,7 +68,12 @@ class OpenAI(Server):
         self._adapter = Adapter(dialect.name, first_guess(dialect.model), self._tape)
         self._transport = self._adapter
         price = price_of(PROVIDER, dialect.model, at, longest=LONGEST)
-        self.capabilities = replace(self.capabilities, price=price, probes=PROBES)
+        manner = self._adapter.manner
+        most = max(manner.written(1, listing=True), manner.written(TOKENS, listing=False))
+        completion = most if manner.room else self.capabilities.completion
+        self.capabilities = replace(
+            self.capabilities, price=price, probes=PROBES, completion=completion
+        )
 
     async def __aenter__(self) -> Self:
         """Open the transport, and load the vocabulary that counts tokens."""

@@ -202,4 +202,4 @@ def _reset(headers: Headers, now: float) -> float | None:
     ]
     waits = [(left, asked) for left, asked in told if asked]
     spent = [asked for left, asked in waits if left == 0]
-    return max(spent or [asked for _, asked in waits], default=None)
+    return max(spent) if spent else min((asked for _, asked in waits), default=None)

@@ -51,6 +51,8 @@ TOO_LONG = re.compile(
 NO_CREDIT = re.compile(
     r"insufficient[_ ](?:quota|balance|credit|fund)|billing[_ ](?:hard[_ ]limit|not[_ ]active)"
 )
+SPENT = re.compile(r"exceeded your current quota")  # some mean the minute, and say how long
+SECRET = 12  # characters of a key that is worth hiding in answers
 PARALLEL = re.compile(r"parallel|concurren")
 SLOW_DOWN = re.compile(r"\bslow[_ ]down\b")
 
@@ -73,9 +75,12 @@ class Peer:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def cleared(self, body: bytes) -> bytes:
-        """`body` without what no message may repeat, should the server send it back."""
+        """`body` without what no message may repeat, should the server send it back.
+
+        A short key is a dummy, and might stand anywhere in a good answer.
+        """
         for secret in self.secrets:
-            if (plain := secret.encode()) in body:
+            if len(secret) >= SECRET and (plain := secret.encode()) in body:
                 body = body.replace(plain, b"***")
         return body
 
@@ -204,14 +209,17 @@ def _failure(
     clock: Callable[[], float],
 ) -> ProviderError:
     told = " ".join([said.words.lower(), *sorted(said.marks)])
+    asked = retry_after(headers, said.words, clock)
     verdict = _verdict(status, told)
+    if status == 429 and asked is None and SPENT.search(told):
+        verdict = _verdict(status, "insufficient_quota")
     words = said.words or _phrase(status)
     if 300 <= status < 400 and "location" in headers:
         words = f"{words}, to {excerpt(headers['location'], peer.secrets, 120)}"
     error = verdict.error(
         f"{what}: {words}",
         hint=verdict.hint,
-        retry_after=retry_after(headers, said.words, clock) if verdict.error.retryable else None,
+        retry_after=asked if verdict.error.retryable else None,
         fate=verdict.fate,
         quotas=quotas(headers, clock),
     )

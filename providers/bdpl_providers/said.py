@@ -91,6 +91,9 @@ class Said:
         return Score(tuple(values), censored=(True,) * len(self.labels))
 
 
+NEGATED = re.compile(r"\b(?:not|no|never|neither|nor|hardly|isn't|wasn't)\W+(?:\w+\W+){0,2}$", re.I)
+
+
 def label_said(answer: str, labels: Sequence[str]) -> int | None:
     """The index of the label word that `answer` begins with, else of the only one it names.
 
@@ -109,6 +112,8 @@ def label_said(answer: str, labels: Sequence[str]) -> int | None:
         label = order[(match.lastindex or 1) - 1]
         if not re.search(r"[^\W_]", answer[: match.start()]):
             return label
+        if NEGATED.search(answer[: match.start()]):
+            return None
         named.add(label)
     return named.pop() if len(named) == 1 else None
 

@@ -17,9 +17,10 @@ from typing import Self, TypeVar
 
 import orjson
 
-from bdpl_async.errors import ProviderError, ProviderRefused, RequestFailed, UsageError
+from bdpl_async.errors import BdplError, ProviderError, ProviderRefused, RequestFailed, UsageError
 from bdpl_async.records import Billed, Reply, Request, Score, Text
 from bdpl_async.scorer import Capabilities, Line
+from bdpl_providers.candidates import Candidate
 from bdpl_providers.dialect import Dialect
 from bdpl_providers.fit import UNFIT, Bound, Fit, said
 from bdpl_providers.survey import Survey, survey
@@ -62,6 +63,7 @@ class Server:
         self._stack = AsyncExitStack()
         self._bound: dict[tuple[str, ...], Bound] = {}
         self._binding = asyncio.Lock()
+        self._spellings: dict[tuple[str, ...], str] = {}
         self._frames: dict[tuple[str, ...], int] = {}  # tokens around a text
 
     async def __aenter__(self) -> Self:
@@ -137,14 +139,13 @@ class Server:
     def circumstances(self, request: Request) -> bytes:
         """What a probe by `request` depends on, spelled out; no key of an account."""
         dialect = self.dialect
-        ids = tuple(range(len(request.labels)))  # any will do: they follow from the rest
-        built = [repr(one.build(request.labels, ids, 1)) for one in dialect.candidates]
+        tokenizer = dialect.tokenizer
         spelled = {
             "probe": dialect.name,
             "base_url": dialect.base_url,
-            "candidates": built,
+            "candidates": [_described(one, request.labels) for one in dialect.candidates],
             "batch": dialect.batch_prompts,
-            "tokenizer": dialect.tokenizer is not None,
+            "tokenizer": None if tokenizer is None else tokenizer.fingerprint,
             "texts": [_sendable(text) for text in request.texts],
             "labels": request.labels,
         }
@@ -187,12 +188,17 @@ class Server:
             "dialect": self.dialect.provider,
             "base_url": self.dialect.base_url,
             "model": self.dialect.model,
-            "readout": bound.readout.name,
-            "path": bound.readout.path,
+            "readout": self._spelled(labels, bound),
             "body": bound.body([_sendable(text)]),
             "labels": labels,
         }
         return orjson.dumps(spelled, option=orjson.OPT_SORT_KEYS)
+
+    def _spelled(self, labels: tuple[str, ...], bound: Bound) -> str:
+        """The read-out with all that decides how it reads: ids, pieces, depth."""
+        if labels not in self._spellings:
+            self._spellings[labels] = repr(bound.readout)
+        return self._spellings[labels]
 
     async def count(self, texts: Sequence[Text], labels: tuple[str, ...] = ()) -> list[int]:
         """Prompt tokens of each text: exact by a tokenizer, else bounded by UTF-8 bytes."""
@@ -250,6 +256,7 @@ class Server:
         self._bound[labels] = bound
         around = _around(bound.body(["x"]))
         self._frames.pop(labels, None)
+        self._spellings.pop(labels, None)
         if not readout.lists and (self.dialect.batch_prompts or 1) > 1:
             notes += (f"{self.name}: {readout.name} takes one text a request",)
         self.capabilities = replace(
@@ -268,6 +275,14 @@ class Server:
             hint="a causal model reads the template up to {mask}; put some words there",
             fate="unsent",
         )
+
+
+def _described(candidate: Candidate, labels: tuple[str, ...]) -> str:
+    """A read-out as it would be built; token ids follow from model and words."""
+    try:
+        return repr(candidate.build(labels, tuple(range(len(labels))), 1))
+    except BdplError as error:
+        return f"{candidate.name}: {error}"
 
 
 def _sendable(text: Text) -> str:

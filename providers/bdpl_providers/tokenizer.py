@@ -38,6 +38,12 @@ class LocalTokenizer:
         self._tokenizer = _loaded(self.path)
         self.note: str | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells this file from another one, or from itself before it was changed."""
+        found = self.path.stat()
+        return f"{self.path} {found.st_size} {found.st_mtime_ns}"
+
     async def encode(self, strings: Sequence[str]) -> list[list[int]]:
         """The token ids of each string."""
         if sum(map(len, strings)) <= INLINE:

@@ -21,6 +21,7 @@ from bdpl_async.records import Score
 __all__ = [
     "LEAST",
     "MOST",
+    "Begun",
     "by_id",
     "checked",
     "likely",
@@ -131,7 +132,13 @@ def by_id(found: Mapping[str, float], ids: Sequence[int]) -> list[list[str]]:
     return [[key] if (key := token_key(token)) in found else [] for token in ids]
 
 
-def standing(labels: Sequence[str], tokens: Iterable[str], *, loose: bool) -> list[list[str]]:
+Begun = tuple[tuple[str, str], ...]
+"""Label words that are read by a piece, each with that piece."""
+
+
+def standing(
+    labels: Sequence[str], tokens: Iterable[str], *, loose: bool, begun: Begun | None = None
+) -> list[list[str]]:
     """For each label word, the tokens of a list that stand for it, perhaps none.
 
     That is the word itself; where it is not listed, the longest token that begins this word and
@@ -141,12 +148,17 @@ def standing(labels: Sequence[str], tokens: Iterable[str], *, loose: bool) -> li
         labels: with their leading spaces.
         tokens: as the server writes them.
         loose: a leading space may be there or not, as in chat; several tokens then stand for it.
+        begun: which words are read by which piece, as a probe has found; None takes any piece.
+            Else " us" would be read for " use" wherever " use" itself is not listed.
     """
     words = [_form(label, loose=loose) for label in labels]
     forms: dict[str, list[str]] = {}
     for token in tokens:
         forms.setdefault(_form(token, loose=loose), []).append(token)
-    return [forms.get(word) or _pieces(word, words, forms) for word in words]
+    if begun is None:
+        return [forms.get(word) or _pieces(word, words, forms) for word in words]
+    read = {_form(label, loose=loose): piece for label, piece in begun}
+    return [forms.get(read.get(word, word), []) for word in words]
 
 
 def pieces(labels: Sequence[str], tokens: Iterable[str], *, loose: bool) -> dict[str, str]:

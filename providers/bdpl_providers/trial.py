@@ -49,6 +49,8 @@ class _Piecewise(Protocol):
 
     def pieces(self, document: Document) -> dict[str, str]: ...
 
+    def decided(self, document: Document) -> Readout: ...
+
 
 @dataclass(slots=True)
 class Trial:
@@ -253,6 +255,7 @@ class Trial:
     async def _examined(self, candidate: Candidate, fit: Fit) -> Fit:
         """`fit` after a look at label words in pieces, temperature, and label mass."""
         notes = [*fit.notes, *self._in_pieces(fit)]
+        fit = _decided(fit)
         if candidate.weighs:
             fit = await self._warmed(fit)
         if self.doubt is not None:
@@ -304,3 +307,12 @@ def _allowed(error: RequestFailed) -> int | None:
     """The largest depth that the server's own words allow, if they name one."""
     found = ALLOWED.search(str(error.args[0])) if "logprob" in str(error.args[0]) else None
     return int(found.group(1)) if found and int(found.group(1)) > 0 else None
+
+
+def _decided(fit: Fit) -> Fit:
+    """`fit` that reads each label word from now on as it was seen: whole, or by that piece."""
+    readout = fit.bound.readout
+    if not isinstance(readout, _Piecewise):
+        return fit
+    decided = readout.decided(fit.seen.document)
+    return replace(fit, bound=replace(fit.bound, readout=decided))

@@ -1,0 +1,36 @@
+"""Whether an answer can be used: a log-probability per label word, none impossible. Pure."""
+
+from __future__ import annotations
+
+from bdpl_async.errors import UnusableAnswer
+from bdpl_async.memory import Outcome
+from bdpl_async.records import Score
+
+__all__ = ["checked", "may_improve"]
+
+NEVER = float("-inf")
+ROUNDING = 1e-3  # nats above zero that a server's rounding may bring
+
+
+def checked(outcome: Outcome, name: str, labels: int) -> Outcome:
+    """`outcome`, or what is wrong with its numbers.
+
+    Args:
+        outcome: of one text.
+        name: the scorer's, for messages.
+        labels: how many label words there are.
+    """
+    if not isinstance(outcome, Score):
+        return outcome
+    values = outcome.logprobs
+    if len(values) != labels:
+        return UnusableAnswer(f"{name}: {len(values)} values for {labels} labels")
+    # Written so that NaN fails it.
+    if not all([value < ROUNDING for value in values]) or max(values) == NEVER:
+        return UnusableAnswer(f"{name}: {values} are no log-probabilities")
+    return outcome
+
+
+def may_improve(outcome: Outcome) -> bool:
+    """Whether the same question may bring a better answer."""
+    return isinstance(outcome, UnusableAnswer) and outcome.retryable
