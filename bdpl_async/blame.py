@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from bdpl_async.errors import ProviderError, ProviderUnavailable, ServerFault
+from collections.abc import Sequence
+
+from bdpl_async.errors import (
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    ServerFault,
+    UnusableAnswer,
+)
+from bdpl_async.memory import Outcome
 
 __all__ = ["Blame", "at_fault", "breaks"]
 
+HOPELESS = 10  # the same, of requests that are bad or answers that cannot be used
 BARREN = 3  # requests given up, and no answer to any between them
 
 
@@ -36,14 +46,27 @@ class Blame:
 
         A provider that cannot be reached, or says that it is busy, is down when request after
         request was given up; one that breaks on what it was sent, when nothing of the ask was
-        answered.
+        answered. One that refuses what it was sent, or answers without usable numbers, gets a few
+        more chances, for the texts may be at fault.
 
         Raises:
             ProviderUnavailable: the provider is down.
+            ProviderRefused: it answers, and nothing that it says can be used.
         """
         self._barren = 1 if answers != self._answers else self._barren + 1
         self._answers = answers
-        if not isinstance(error, ProviderUnavailable) or self._barren < BARREN:
-            return
-        if not breaks(error) or answers == self._at_first:
-            raise error
+        fruitless = answers == self._at_first
+        if isinstance(error, ProviderUnavailable):
+            if self._barren >= BARREN and (fruitless or not breaks(error)):
+                raise error
+        elif fruitless and self._barren >= HOPELESS:
+            what = f"{self._barren} requests running brought nothing usable"
+            raise ProviderRefused(f"{what}; the last: {error.args[0]}", hint=error.hint)
+
+    def weigh_all(self, outcomes: Sequence[Outcome], answers: int) -> None:
+        """Hear of a request that was answered, perhaps without one usable number; as `weigh`."""
+        last = outcomes[-1]
+        if isinstance(last, UnusableAnswer) and all(
+            [isinstance(outcome, UnusableAnswer) for outcome in outcomes]
+        ):
+            self.weigh(last, answers)

@@ -152,8 +152,7 @@ class Channel:
             self._failed(reservation, ticket, late)
             raise late from None
         except BaseException:  # cancelled, or a scorer with a mistake in it
-            self.ledger.lost(reservation)
-            self.limiter.failed(ticket, ProviderError(self.name))
+            self._failed(reservation, ticket, ProviderError(self.name))
             raise
         else:
             usage = self._settle(reservation, ticket, answer, reported)

@@ -123,7 +123,7 @@ class ModelTable(_Table):
     """[model]: who scores, and how it may be asked."""
 
     name: str = "roberta/builtin"
-    base_url: str | None = None
+    base_url: Filled | None = None
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     readout: Literal["auto", "token-ids", "logprobs", "chat", "decisions", "text", "mlm"] = "auto"
     price_in: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None

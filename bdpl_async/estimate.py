@@ -18,9 +18,10 @@ from bdpl_async.budget import Amount, Budget
 from bdpl_async.config import Config
 from bdpl_async.events import Step
 from bdpl_async.forecast import most_tokens
+from bdpl_async.methods import drawn
 from bdpl_async.plan import Plan, total
 from bdpl_async.records import Prompt, Reply, Request, Score, Text, Usage
-from bdpl_async.run import Run, drawn
+from bdpl_async.run import Run
 from bdpl_async.scorer import Capabilities, Counting, Line, Scorer, capabilities_of
 from bdpl_async.session import Session
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from bdpl_async.backoff import too_long
 from bdpl_async.blame import Blame, at_fault, breaks
 from bdpl_async.budget import Amount, Ledger
 from bdpl_async.cache import Cache, Entry
@@ -75,6 +76,7 @@ class Gate:
         self._asked: dict[Text, asyncio.Future[None]] = {}  # by asks that are under way
         self._cache_hits = 0
         self._blame = Blame()
+        self._useful = 0  # answers with usable numbers
 
     @property
     def cache(self) -> Cache | None:
@@ -107,18 +109,7 @@ class Gate:
 
     def totals(self) -> Totals:
         """Everything consumed so far."""
-        spent, traffic = self.ledger.spent, self.channel.traffic
-        return Totals(
-            requests=spent.requests,
-            prompts=spent.prompts,
-            prompt_tokens=traffic.prompt_tokens,
-            completion_tokens=traffic.completion_tokens,
-            usd=spent.usd,
-            cache_hits=self._cache_hits,
-            retries=traffic.retries,
-            failures=traffic.failures,
-            seconds=self.elapsed,
-        )
+        return self.channel.traffic.totals(self.ledger.spent, self._cache_hits, self.elapsed)
 
     def halt(self) -> None:
         """Send nothing more: the ask under way raises `Stopped` within a few seconds."""
@@ -178,7 +169,7 @@ class Gate:
         self._asked.update(dict.fromkeys(texts, ours))
         try:
             left = await self._left(texts, outcomes)
-            self._blame.begin(self.channel.traffic.answers)
+            self._blame.begin(self._useful)
             most = self.channel.terms.concurrency
             workers = min(most, self.capabilities.concurrency or most)
             work = fan_out(self._send, left, workers)
@@ -253,13 +244,16 @@ class Gate:
                 raise
             return await self._halves(request)  # bounds are loose: a smaller one may still fit
         except (RequestFailed, ProviderUnavailable) as error:
-            self._blame.weigh(error, self.channel.traffic.answers)
+            if too_long(error):
+                raise
+            self._blame.weigh(error, self._useful)
             if len(request.texts) > 1:
                 return await self._halves(request)
             outcomes = {request.texts[0]: error}
         for text, outcome in outcomes.items():
             if isinstance(outcome, ProviderError):
                 self._failed(text, outcome)
+        self._blame.weigh_all(list(outcomes.values()), self._useful)
         return outcomes
 
     def _checked(self, outcome: Outcome) -> Outcome:
@@ -313,6 +307,7 @@ class Gate:
         for text, outcome, share in zip(request.texts, reply.scores, shares, strict=True):
             outcomes[text] = usable = self._checked(outcome)
             if isinstance(usable, Score):
+                self._useful += 1
                 entry = Entry(usable, *share)
                 self._memory.keep(text, entry)
                 self._shelf.put(text, entry)

@@ -40,12 +40,14 @@ class Notices:
         self._trouble: str | None = None
         self._told = 0  # notes of the cache
         self._judged = False
+        self._failed = False  # told that texts fail
 
     def new(self, now: float) -> list[Event]:
         """What has not been told yet, oldest first, at `now` at the latest."""
         channel = self._gate.channel
         retries, channel.retries = channel.retries, []
-        notes = [note for note in (*self._cache(), self._mass()) if note is not None]
+        found = (*self._cache(), self._mass(), self._failing())
+        notes = [note for note in found if note is not None]
         return [*retries, *(Note(now, note) for note in notes)]
 
     def _cache(self) -> list[str]:
@@ -58,6 +60,13 @@ class Notices:
             notes.append(cache.trouble)
         self._trouble = cache.trouble
         return notes
+
+    def _failing(self) -> str | None:
+        """Once: that texts got no usable answer, and why."""
+        if self._failed or self._gate.trouble is None:
+            return None
+        self._failed = True
+        return f"a text got no usable answer and counts as wrong: {self._gate.trouble.args[0]}"
 
     def _mass(self) -> str | None:
         gate = self._gate

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from enum import IntEnum
 
 import numpy as np
 
 from bdpl_async.cache import Cache
+from bdpl_async.channel import Channel
 from bdpl_async.config import Config
 from bdpl_async.errors import BdplError, BudgetExhausted, BudgetTooSmall, ProviderRefused
 from bdpl_async.evaluation import Evaluation, Gain
 from bdpl_async.events import Evaluated, Event, Finished, Note, Step
 from bdpl_async.finals import choose, final
 from bdpl_async.halt import Stopped
-from bdpl_async.methods import Method, make_method, searches
+from bdpl_async.methods import Method, drawn, make_method, searches
 from bdpl_async.notices import Notices, opening
 from bdpl_async.plan import FEWEST_DEV, Ask, Plan, total
 from bdpl_async.records import Price, Prompt
@@ -38,9 +40,15 @@ __all__ = ["Run"]
 
 DEFAULT_STEPS = 200
 FREE = Price(0.0, 0.0)
-PROMPTS = 64  # drawn to see how many tokens a prompt takes
 PATIENCE = 5  # steps without one usable answer before the provider is given up
 IDLE = 50  # steps running that the cache answered whole before a search without a limit is over
+
+
+Watch = Callable[[Channel], AbstractAsyncContextManager[None]]
+
+
+def _unwatched(channel: Channel) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 class _Purpose(IntEnum):
@@ -48,7 +56,6 @@ class _Purpose(IntEnum):
 
     STEP = 1
     FINALISTS = 2
-    SAMPLE = 3
 
 
 class Run:
@@ -85,9 +92,18 @@ class Run:
         config: Config | None = None,
         *,
         cache: Cache | None = None,
+        probing: Watch = _unwatched,
         clock: Callable[[], float] = time.monotonic,
     ) -> Run:
         """Check all that can be checked, and divide the budget.
+
+        Args:
+            task: what is to be learned.
+            scorer: the model.
+            config: None takes the task's.
+            cache: answers of earlier runs.
+            probing: entered while the model is probed, to tell a person what is waited for.
+            clock: monotonic seconds.
 
         Raises:
             UsageError: configuration, data or label words cannot be used.
@@ -99,7 +115,8 @@ class Run:
         session = Session.prepare(task, scorer, config, cache=cache, clock=clock)
         await session.expect(drawn(config, vocabulary))
         run = cls(session, vocabulary, session.plan())  # what is refused anyway, unsent
-        await session.probe()
+        async with probing(session.gate.channel):
+            await session.probe()
         run._replan(session.plan())
         return run
 
@@ -299,13 +316,3 @@ class Run:
 
 def _rng(seed: int, purpose: _Purpose, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, purpose, number])
-
-
-def drawn(config: Config, vocabulary: Sequence[str]) -> list[Prompt]:
-    """Some prompts as the run will send: drawn at random, or the one that is not learned."""
-    if not vocabulary:
-        manual = config.optimizer.method == "manual"
-        return [Prompt.of(config.prompt.manual or "" if manual else "")]
-    rng = _rng(config.run.seed, _Purpose.SAMPLE, 0)
-    rows = rng.integers(len(vocabulary), size=(PROMPTS, config.prompt.length))
-    return [Prompt(tuple(vocabulary[j] for j in row)) for row in rows]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bdpl_async.budget import Amount
 from bdpl_async.records import Price
+from bdpl_async.result import Totals
 
 __all__ = ["Terms", "Traffic"]
 
@@ -41,3 +43,17 @@ class Traffic:
     failed: int = 0  # requests without an answer
     lost: int = 0  # those of them that may have been billed
     answers: int = 0
+
+    def totals(self, spent: Amount, cache_hits: int, seconds: float) -> Totals:
+        """Everything consumed, in the form of a result."""
+        return Totals(
+            requests=spent.requests,
+            prompts=spent.prompts,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            usd=spent.usd,
+            cache_hits=cache_hits,
+            retries=self.retries,
+            failures=self.failures,
+            seconds=seconds,
+        )

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from bdpl_async.blame import Blame
-from bdpl_async.errors import ProviderError, ProviderUnavailable, RequestFailed, ServerFault
+from bdpl_async.errors import (
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    RequestFailed,
+    ServerFault,
+    UnusableAnswer,
+)
+from bdpl_async.records import Score
 
 BUSY = ProviderUnavailable("503", fate="refused")
 BROKEN = ServerFault("500", fate="refused")
@@ -49,8 +57,30 @@ def test_an_answer_between_clears_it() -> None:
         blame.weigh(BUSY, answers)
 
 
-def test_a_bad_request_is_never_the_provider() -> None:
-    """What the server refuses for good says nothing of its health."""
+BAD = RequestFailed("too long", fate="refused")
+
+
+def test_bad_requests_among_good_ones_are_not_the_provider() -> None:
+    """What is refused for good says nothing of the others, as long as some are answered."""
+    blame = Blame()
+    blame.begin(5)
+    for _ in range(50):
+        blame.weigh(BAD, 6)
+
+
+@pytest.mark.parametrize("error", [BAD, UnusableAnswer("null")])
+def test_ten_without_anything_usable_are_enough(error: RequestFailed) -> None:
+    """A server that refuses all, or says nothing usable to any, is not paid to the last cent."""
+    blame = Blame()
+    blame.begin(5)
+    for _ in range(9):
+        blame.weigh(error, 5)
+    with pytest.raises(ProviderRefused, match="nothing usable"):
+        blame.weigh(error, 5)
+
+
+def test_an_answer_with_one_usable_number_is_an_answer() -> None:
+    """Only a request that brought nothing at all counts."""
     blame = Blame()
     for _ in range(50):
-        blame.weigh(RequestFailed("too long", fate="refused"), 0)
+        blame.weigh_all([UnusableAnswer("null"), Score((-1.0,))], 0)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,11 @@ from bdpl_async.budget import Budget, Ledger
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config
 from bdpl_async.errors import BdplError, LabelError, RequestFailed
-from bdpl_async.events import Retry
 from bdpl_async.gate import Gate
 from bdpl_async.records import Quota, Reply, Request, Score, Text
 from bdpl_async.result import Totals
 from bdpl_async.scorer import Capabilities, Line, Scorer
 from bdpl_async.terms import Terms
-from bdpl_cli import probe as command_module
 from bdpl_cli.findings import Findings
 from bdpl_cli.visit import Visit
 from bdpl_providers.survey import Attempt, LabelWord, Survey
@@ -371,40 +367,3 @@ def test_what_is_known_is_shown() -> None:
         assert words in told
     assert all(line.isprintable() for line in shown)
     assert max(map(len, shown)) <= 80
-
-
-def channel() -> Channel:
-    return Channel("vllm/x", Ledger(Budget()), Terms(timeout=60))
-
-
-async def told(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_module, "TICK", 0.001)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(command_module._tell(channel, "http://here"), 0.05)
-
-
-async def test_a_person_is_told_of_silence(capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some seconds without any answer, one line on stderr says what is waited for."""
-    await told(channel(), monkeypatch)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(command_module, "SILENCE", 0.0)
-    await told(channel(), monkeypatch)
-    said = capsys.readouterr()
-    assert (
-        said.err == "bdpl-async: no answer yet from http://here; waiting, up to 60 s (--timeout)\n"
-    )
-    assert said.out == ""
-
-
-async def test_a_person_is_told_of_long_waits(
-    capsys: Capsys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The reason of a wait of a second or more stands on stderr, cut short; others are silent."""
-    line = channel()
-    line.retries += [Retry(0.0, 2, 0.2, "soon"), Retry(0.0, 3, 20.0, "busy " * 100)]
-    await told(line, monkeypatch)
-    said = capsys.readouterr().err
-    assert "soon" not in said
-    assert said.startswith("bdpl-async: busy busy")
-    assert said.endswith("...; again in 20 s\n")
-    assert len(said) < 200

@@ -9,6 +9,10 @@ empty       no prompt at all                                  fixed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError
 from bdpl_async.methods.fixed import FixedPrompt
@@ -19,9 +23,11 @@ from bdpl_async.paper import PaperPolicy
 from bdpl_async.policy import Policy, max_kl_for
 from bdpl_async.records import Prompt
 
-__all__ = ["Method", "make_method", "searches"]
+__all__ = ["Method", "drawn", "make_method", "searches"]
 
 FIXED = ("manual", "empty")
+PROMPTS = 64  # drawn to see how many tokens a prompt takes
+SAMPLE = 3  # names their random stream, apart from those of a run
 
 
 def searches(config: Config) -> bool:
@@ -61,3 +67,13 @@ def make_method(config: Config, vocabulary: tuple[str, ...], updates: int) -> Me
             return FixedPrompt(Prompt.of(config.prompt.manual))
         case other:
             raise ConfigError(f"optimizer.method: {other!r} is not built yet")
+
+
+def drawn(config: Config, vocabulary: Sequence[str]) -> list[Prompt]:
+    """Some prompts as the run will send: drawn at random, or the one that is not learned."""
+    if not vocabulary:
+        manual = config.optimizer.method == "manual"
+        return [Prompt.of(config.prompt.manual or "" if manual else "")]
+    rng = np.random.default_rng([config.run.seed, SAMPLE])
+    rows = rng.integers(len(vocabulary), size=(PROMPTS, config.prompt.length))
+    return [Prompt(tuple(vocabulary[j] for j in row)) for row in rows]

@@ -92,6 +92,7 @@ async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation
     from bdpl_async.session import Session
     from bdpl_async.tuning import opened
     from bdpl_cli.connecting import connected
+    from bdpl_cli.waiting import telling
 
     examples = {"train": task.train, "dev": task.dev, "test": task.test}[split]
     if not len(examples):
@@ -104,7 +105,8 @@ async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation
         session = Session.prepare(task, scorer, task.config, cache=cache)
         await session.expect([Prompt.of(text)])
         _check_budget(session, len(examples), split)
-        await session.probe()
+        async with telling(session.gate.channel):
+            await session.probe()
         _check_budget(session, len(examples), split)
         return session, await session.evaluate(Prompt.of(text), examples)
 

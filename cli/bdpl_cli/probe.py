@@ -26,10 +26,6 @@ What is not known is null. Exit codes: 0 a run could use the model, 2 bad option
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
@@ -38,10 +34,9 @@ from cyclopts import Parameter
 
 from bdpl_cli.interrupts import Interrupt, finish
 from bdpl_cli.options import Options
-from bdpl_cli.plaintext import clean
+from bdpl_cli.waiting import telling
 
 if TYPE_CHECKING:
-    from bdpl_async.channel import Channel
     from bdpl_async.errors import BdplError
     from bdpl_async.overrides import Value
     from bdpl_async.records import Text
@@ -54,10 +49,6 @@ SAMPLES = ("Question: Is water wet? Answer:", "Is snow cold? Answer:")
 WORDS = ((" Yes", " No"), (" yes", " no"))  # the second where the first are in pieces
 TEMPLATE = "{prompt} {text}{mask}"
 OURS = ("task.", "run.data")  # keys that mean nothing without TASK
-SILENCE = 3.0  # seconds without any answer, until a person is told what we wait for
-LONG_WAIT = 1.0  # seconds until the next try that a person is told of
-TICK = 0.25
-REASON = 160  # characters of a server's words on stderr, while more tries are to come
 
 
 def probe(
@@ -161,7 +152,7 @@ async def _probed(
         gate = session.gate
         texts = _samples(task, named, local=gate.capabilities.local)
         visit = Visit(scorer, gate, texts, task.config)
-        async with _telling(gate.channel, task.config.model.base_url or scorer.name):
+        async with telling(gate.channel):
             found = await visit.findings(choices)
     return replace(found, task=task.name if named else None), visit.trouble
 
@@ -176,38 +167,3 @@ def _samples(task: Task, named: bool, *, local: bool) -> tuple[Text, ...]:
     row = rows[-1] if local else rows[len(rows) // 2]
     filled = Prompt(("prompt",) * task.config.prompt.length)
     return tuple(task.text(prompt, row) for prompt in (filled, Prompt()))
-
-
-@asynccontextmanager
-async def _telling(channel: Channel, place: str) -> AsyncIterator[None]:
-    """Say on stderr what a person waits for, as long as this lasts."""
-    watch = asyncio.create_task(_tell(channel, place))
-    try:
-        yield
-    finally:
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
-
-
-async def _tell(channel: Channel, place: str) -> None:
-    patient = True
-    while True:
-        await asyncio.sleep(TICK)
-        traffic = channel.traffic
-        while channel.retries:
-            patient, retry = False, channel.retries.pop(0)
-            if retry.wait >= LONG_WAIT:
-                _say(f"{_short(retry.reason)}; again in {retry.wait:.0f} s")
-        if patient and channel.elapsed >= SILENCE and not traffic.answers + traffic.failures:
-            patient = False
-            most = channel.terms.timeout
-            limit = f", up to {most:g} s (--timeout)" if most else ""
-            _say(f"no answer yet from {place}; waiting{limit}")
-
-
-def _say(message: str) -> None:
-    print(clean(f"bdpl-async: {message}"), file=sys.stderr, flush=True)
-
-
-def _short(reason: str) -> str:
-    return reason if len(reason) <= REASON else f"{reason[: REASON - 3]}..."

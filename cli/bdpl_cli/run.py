@@ -44,12 +44,13 @@ async def _learn(task: Task) -> Result:
     from bdpl_cli.plaintext import clean
     from bdpl_cli.stdout import until_closed
     from bdpl_cli.views import make_view
+    from bdpl_cli.waiting import telling
 
     out = _run_dir(task.config)
     refuse_taken(out)
     interrupt = Interrupt()
     async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
-        learning = await Run.open(task, scorer, cache=cache)
+        learning = await Run.open(task, scorer, cache=cache, probing=telling)
         interrupt.halt, interrupt.saved = learning.gate.halt, clean(str(out))
         view = until_closed(make_view(task.config.run.ui, out), interrupt.first)
         return await follow(learning, out, view)

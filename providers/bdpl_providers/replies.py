@@ -96,7 +96,7 @@ class Verdict(NamedTuple):
 PATIENCE = "lower --concurrency, or see how the server is doing"
 LIMITS = "lower --rpm, --tpm or --concurrency to what the account allows"
 ADDRESS = "check base_url: most servers want /v1 at its end"
-CREDIT = "see to the account's credit or spending limit, then go on with bdpl-async resume"
+CREDIT = "see to the account's credit or spending limit; what was paid for is in the cache"
 SHORTER = "shorten the prompt or the template, or take a model with a longer window"
 NAME = "check the name after the provider in model.name; the server lists its models at /models"
 ELSEWHERE = "redirects are never followed, so that the key stays here: give the final base_url"

@@ -132,7 +132,7 @@ class Server:
             return await self._settle(request.labels, fit, (*notes, *fit.notes))
         raise ProviderRefused(
             f"{self.name}: no usable read-out ({'; '.join(reasons)})",
-            hint=f"take --readout auto; {HINT}" if self.dialect.insists else HINT,
+            hint=_advice(reasons, insists=self.dialect.insists),
             fate="refused",
         )
 
@@ -275,6 +275,15 @@ class Server:
             hint="a causal model reads the template up to {mask}; put some words there",
             fate="unsent",
         )
+
+
+def _advice(reasons: Sequence[str], *, insists: bool) -> str:
+    """What to do about read-outs none of which works."""
+    if all(" brought 404" in reason for reason in reasons):
+        return "check --base-url: it is the address up to and with /v1, as in http://host:8000/v1"
+    if all(" brought 500" in reason for reason in reasons):
+        return "the server breaks on every request: see its log"
+    return f"take --readout auto; {HINT}" if insists else HINT
 
 
 def _described(candidate: Candidate, labels: tuple[str, ...]) -> str:
