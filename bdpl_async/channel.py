@@ -78,6 +78,7 @@ class Channel:
         self._clock, self._sleep, self._draw = clock, sleep, draw
         self._began = clock()
         self._seconds = ledger.budget.seconds
+        self._queued = 0
         self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
         self._landed = asyncio.Event()
         self._retrying = AsyncRetrying(
@@ -163,14 +164,18 @@ class Channel:
 
     def _at_once(self, bound: Amount) -> tuple[Reservation, Ticket] | None:
         """Reservation and turn where nobody waits: frames of coroutines cost more than the work."""
-        if self.halt.asked or self._refusal or self._seconds is not None or self._turn.locked():
+        if self.halt.asked or self._refusal or self._seconds is not None or self._queued:
             return None
         if not self.ledger.fits(bound) or (ticket := self.limiter.take(bound.tokens)) is None:
             return None
         return self.ledger.reserve(bound), ticket
 
     async def _in_turn(self, bound: Amount) -> tuple[Reservation, Ticket]:
-        reservation = await self._admitted(bound)
+        self._queued += 1  # nobody overtakes, not even between a release and the next one's turn
+        try:
+            reservation = await self._admitted(bound)
+        finally:
+            self._queued -= 1
         return reservation, await self._turn_of(reservation)
 
     async def _turn_of(self, reservation: Reservation) -> Ticket:

@@ -19,6 +19,7 @@ MARGIN = 1.1  # on mean tokens: prompts to come may be longer than those of the 
 LONG = 2.0  # times the mean: the longest text that the end of a budget must have room for
 BARE_MARGIN = 1.02  # on the tokens of rows without a prompt, which are known
 BYTES_PER_TOKEN = 4.0  # of English; only until the model's side has said how many it counts
+FEW = 16  # answers by which the failures of the first few are watered down
 CHANCE = 1.5  # failures to come may be more than those seen
 Kind = tuple[str, bool]  # split, with a prompt or without
 TEXT_OVERHEAD = 8  # special tokens and a chat's frame, for the upper bound of a text's tokens
@@ -110,7 +111,7 @@ class Forecast:
         traffic = self._channel.traffic
         if not traffic.answers:
             return 1.0, 1.0
-        chance = CHANCE / traffic.answers
+        chance = CHANCE / (traffic.answers + FEW)
         return 1.0 + chance * traffic.failed, 1.0 + chance * traffic.lost
 
     def _tokens_each(self, split: str, filled: bool) -> float:

@@ -18,7 +18,7 @@ def opening(session: Session, plan: Plan, steps: int | None) -> list[Event]:
     task, config, gate = session.task, session.config, session.gate
     found, now = gate.capabilities, gate.elapsed
     started = Started(
-        now,
+        0.0,
         task=task.name,
         model=session.model,
         method=config.optimizer.method,
@@ -41,12 +41,18 @@ class Notices:
         self._told = 0  # notes of the cache
         self._judged = False
         self._failed = False  # told that texts fail
+        self._added: list[str] = []
+
+    def add(self, message: str) -> None:
+        """Something that the run itself has to say, after what happened before."""
+        self._added.append(message)
 
     def new(self, now: float) -> list[Event]:
         """What has not been told yet, oldest first, at `now` at the latest."""
         channel = self._gate.channel
         retries, channel.retries = channel.retries, []
-        found = (*self._cache(), self._mass(), self._failing())
+        added, self._added = self._added, []
+        found = (*self._cache(), self._mass(), self._failing(), *added)
         notes = [note for note in found if note is not None]
         return [*retries, *(Note(now, note) for note in notes)]
 

@@ -138,7 +138,8 @@ class Run:
             BudgetTooSmall: the seconds turned out not to buy one update; after `Finished`.
         """
         failure: BdplError | None = None
-        for event in opening(self.session, self._plan, self._step_limit()):
+        started, *found = opening(self.session, self._plan, self._step_limit())
+        for event in (started, *self._notices.new(found[0].t), *found):
             yield event
         try:
             async for event in self._phases():
@@ -149,7 +150,7 @@ class Run:
             self._reason = "interrupted"
         except BudgetExhausted as error:
             self._reason = "budget"
-            yield Note(self.gate.elapsed, str(error))
+            self._notices.add(str(error))
         except BdplError as error:
             self._reason = "budget" if isinstance(error, BudgetTooSmall) else "provider"
             failure = error

@@ -7,7 +7,11 @@ from itertools import count
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
+# The first example pays for imports, and a busy machine for everything: neither is a failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 NUMBERS: Final = count()
 
 

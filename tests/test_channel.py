@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -216,6 +216,34 @@ async def test_a_cancelled_attempt_is_spent_and_a_waiting_one_is_not() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     assert ch.ledger.spent == ONE
     assert ch.ledger.held == Amount()
+
+
+async def test_nobody_overtakes_who_waits_for_room() -> None:
+    """Requests are admitted in the order asked: what a budget buys is never a matter of luck."""
+    sending = channel(budget=Budget(tokens=100))
+    sent: list[str] = []
+    gate = asyncio.Event()
+
+    def exchange(name: str) -> Callable[[], Awaitable[Answer]]:
+        async def answer() -> Answer:
+            sent.append(name)
+            if name == "first":
+                await gate.wait()
+            return Answer()
+
+        return answer
+
+    async def ask(*names: str) -> None:
+        for name in names:
+            await sending.send(exchange(name), Amount(1, 1, 60))
+
+    first = asyncio.create_task(ask("first"))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(ask("second", "fourth")), asyncio.create_task(ask("third"))]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *others)
+    assert sent == ["first", "second", "third", "fourth"]
 
 
 async def test_after_a_halt_nothing_is_sent_again() -> None:

@@ -21,7 +21,7 @@ from bdpl_async.errors import ConfigError
 from bdpl_async.overrides import Value, parse_override
 from tests.workbench import TASK, write_task
 
-IN_PLACE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+IN_PLACE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORD = st.text(min_size=1, max_size=20).filter(str.strip)
 LABELS = st.dictionaries(WORD, WORD, min_size=2, max_size=4).filter(
     lambda labels: len({word.strip() for word in labels.values()}) == len(labels)

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.deadline`: what takes too long is cancelled in time, and nothing else."""
+"""The rules of `bdpl_async.deadline`: what takes too long is cancelled, and nothing else."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def noisy(n: int, rate: float, seed: int, classes: int = 2) -> tuple[Ints, Ints]
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_interval_holds_its_score(name: str, n: int, classes: int, seed: int) -> None:
     """lo <= score <= hi, whatever the predictions, unanswered and one-class ones included."""
     rng = np.random.default_rng(seed)
@@ -92,7 +92,7 @@ def test_pairing_narrows_the_difference() -> None:
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 @given(st.integers(1, 30), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_paired_interval_holds_the_difference(name: str, n: int, seed: int) -> None:
     """The difference itself lies within, and against oneself the interval is a point at 0."""
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bdpl_async.errors import ProviderUnavailable, RateLimited
@@ -300,6 +300,57 @@ def test_nothing_left_waits_for_the_reset_of_the_newest_answer() -> None:
     assert virtually(work()) == pytest.approx([1, 6])
 
 
+def test_take_is_acquire_where_nothing_is_in_the_way() -> None:
+    """A slot, room in the windows, no pause: the ticket is there at once, and counts as any."""
+
+    async def work() -> None:
+        limiter = limiter_of(rpm=3, tpm=1000, most=2)
+        first = limiter.take(400)
+        assert first is not None
+        second = await limiter.acquire(400)
+        assert limiter.take(1) is None  # no slot
+        limiter.answered(first, 400, ())
+        limiter.answered(second, 400, ())
+        assert limiter.take(201) is None  # too many tokens in this minute
+        third = limiter.take(200)
+        assert third is not None
+        limiter.answered(third, 1, ())
+        assert limiter.take(1) is None  # too many requests
+        assert limiter.in_flight == 0
+        await asyncio.sleep(61)
+        fourth = limiter.take(1)
+        assert fourth is not None
+        limiter.failed(fourth, refused(retry_after=5.0))
+        assert limiter.take(1) is None  # a pause
+        await asyncio.sleep(6)
+        fifth = limiter.take(1)
+        assert fifth is not None
+        assert [t.number for t in (first, second, third, fourth, fifth)] == [1, 2, 3, 4, 5]
+        limiter.answered(fifth, 1, ())
+
+    virtually(work())
+
+
+def test_take_overtakes_nobody() -> None:
+    """Whoever waits for many tokens goes before whoever comes later for few."""
+
+    async def work() -> None:
+        limiter = limiter_of(tpm=1000)
+        first = limiter.take(800)
+        assert first is not None
+        waiting = asyncio.create_task(limiter.acquire(500))
+        await asyncio.sleep(0)
+        assert limiter.take(10) is None
+        limiter.answered(first, 400, ())
+        ticket = await waiting
+        last = limiter.take(10)
+        assert last is not None
+        for one in (ticket, last):
+            limiter.answered(one, one.tokens, ())
+
+    virtually(work())
+
+
 def test_a_ticket_is_closed_once() -> None:
     """The second word on a ticket is a mistake of the caller's and is refused, whatever it is."""
 
@@ -442,7 +493,6 @@ class Play:
         await asyncio.gather(*(task for _, task in self.waiting), return_exceptions=True)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(40, 200), st.integers(1, 5), STEPS)
 def test_no_schedule_breaks_a_rule(
     rpm: int, tpm: int, most: int, steps: list[tuple[str, int]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from bdpl_async.gate import Gate
 from bdpl_async.notices import FEWEST, LOW_MASS, Notices, opening
 from bdpl_async.records import Reply, Request, Score, Text, Usage
 from bdpl_async.run import Run
-from bdpl_async.scorer import Capabilities
+from bdpl_async.scorer import Capabilities, Line
 from bdpl_async.session import Session
 from bdpl_async.task import Task
 from bdpl_async.terms import Terms
@@ -67,9 +68,13 @@ class Bench:
         first, self.asked = self.asked, self.asked + count
         await self.gate.score([Text(f"text {n}") for n in range(first, self.asked)])
 
+    def new(self) -> list[Event]:
+        """What has not been told yet."""
+        return self.notices.new(self.now)
+
     def said(self) -> list[str]:
         """The messages of the notes that are new."""
-        return [event.message for event in self.notices.new() if isinstance(event, Note)]
+        return [event.message for event in self.new() if isinstance(event, Note)]
 
 
 def kinds(events: Sequence[Event]) -> list[str]:
@@ -79,9 +84,9 @@ def kinds(events: Sequence[Event]) -> list[str]:
 async def test_a_quiet_run_has_nothing_to_say() -> None:
     """Without trouble there is no notice."""
     bench = Bench(mass=0.9)
-    assert bench.notices.new() == []
+    assert bench.new() == []
     await bench.ask(2 * FEWEST)
-    assert bench.notices.new() == []
+    assert bench.new() == []
 
 
 async def test_retries_are_told_once_oldest_first() -> None:
@@ -89,7 +94,7 @@ async def test_retries_are_told_once_oldest_first() -> None:
     bench = Bench()
     bench.scorer.breaks = ["first", "second", "third"]
     await bench.ask()
-    told = bench.notices.new()
+    told = bench.new()
     assert [event.reason for event in told if isinstance(event, Retry)] == [
         "first",
         "second",
@@ -97,10 +102,10 @@ async def test_retries_are_told_once_oldest_first() -> None:
     ]
     assert kinds(told) == ["retry"] * 3
     assert [event.t for event in told] == [0.0, 1.0, 2.0]
-    assert bench.notices.new() == []
+    assert bench.new() == []
     bench.scorer.breaks = ["fourth"]
     await bench.ask()
-    assert [event.reason for event in bench.notices.new() if isinstance(event, Retry)] == ["fourth"]
+    assert [event.reason for event in bench.new() if isinstance(event, Retry)] == ["fourth"]
 
 
 async def test_a_cache_in_trouble_is_told_once() -> None:
@@ -162,6 +167,18 @@ async def test_a_model_that_tells_no_mass_is_not_accused() -> None:
     assert bench.said() == []
 
 
+async def test_notes_stand_at_the_event_that_they_come_before() -> None:
+    """What was noticed until an event happened is told at its time, however late it is told."""
+    bench = Bench(mass=LOW_MASS / 2)
+    bench.scorer.breaks = ["first"]
+    bench.cache.notes = ("set aside",)
+    await bench.ask(FEWEST)
+    happened, bench.now = bench.now, 50.0
+    told = bench.notices.new(happened)
+    assert kinds(told) == ["retry", "note", "note"]
+    assert [event.t for event in told] == [0.0, happened, happened]
+
+
 async def test_the_opening_tells_what_was_found(tmp_path: Path) -> None:
     """Started and probed come first, then each note of the probe, then each of the plan."""
 
@@ -180,12 +197,59 @@ async def test_the_opening_tells_what_was_found(tmp_path: Path) -> None:
     assert said == ["no token ids", "top 20", *plan.notes]
 
 
+class Ticking:
+    """A clock that no two looks find the same."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
 @pytest.mark.parametrize("mass", [0.01, 0.9])
 async def test_a_run_passes_notices_on_in_order(tmp_path: Path, mass: float) -> None:
     """Notices stand in the stream of events where their time belongs."""
     overrides = {"optimizer.batch": 8, "optimizer.samples": 8, "optimizer.steps": 4}
     task = Task.from_toml(write_task(tmp_path), overrides=overrides)
-    run = await Run.open(task, Shy(mass))
+    run = await Run.open(task, Shy(mass), clock=Ticking())
     events = [event async for event in run.events()]
     assert kinds(events).count("note") == (mass < LOW_MASS)
+    assert [event.t for event in events] == sorted(event.t for event in events)
+
+
+class Hesitant(Shy):
+    """Its probe is not answered at once, and nothing is from some request on."""
+
+    capabilities = Capabilities(batch=4)
+
+    def __init__(self, last: float) -> None:
+        super().__init__()
+        self.last, self.sent = last, 0
+
+    async def score(self, request: Request) -> Reply:
+        self.sent += 1
+        if self.sent == 1 or self.sent > self.last:
+            raise ProviderUnavailable("not yet", fate="refused")
+        return await super().score(request)
+
+    async def probe(self, request: Request, line: Line) -> Capabilities:
+        for _ in range(4):
+            await line(partial(self.score, request), [text.before for text in request.texts])
+        return self.capabilities
+
+
+@pytest.mark.parametrize("last", [float("inf"), 37], ids=["goes on", "ends"])
+async def test_events_are_in_order_of_time_whatever_happens(
+    tmp_path: Path, last: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retries while probing, and before the budget's end is told, are no exception."""
+    monkeypatch.setattr("bdpl_async.channel.wait", lambda *_: 0.0)
+    task = Task.from_toml(
+        write_task(tmp_path), overrides={"budget.requests": 40, "optimizer.steps": 100}
+    )
+    run = await Run.open(task, Hesitant(last), clock=Ticking())
+    events = [event async for event in run.events()]
+    assert run.result().stop_reason == "budget"
+    assert kinds(events).count("retry") >= (1 if last > 40 else 2)
     assert [event.t for event in events] == sorted(event.t for event in events)

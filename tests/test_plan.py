@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
+from types import MappingProxyType
 
 import pytest
 from hypothesis import assume, given, settings
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.errors import BudgetTooSmall
-from bdpl_async.plan import Plan, Price, Sizes, make_plan, total
+from bdpl_async.plan import Ask, Plan, Price, Sizes, make_plan, total
 
 SIZES = st.builds(
     Sizes,
@@ -21,14 +24,34 @@ SIZES = st.builds(
 )
 
 
-def price(batch: int, tokens: int = 0) -> Price:
-    """What the gate says: whole requests, so many tokens a prompt."""
-    return lambda count: Amount(-(-count // batch), count, tokens * count)
+LENGTHS = st.fixed_dictionaries(dict.fromkeys(("train", "dev", "test"), st.integers(1, 60)))
+PROMPT = 3  # tokens that `price` takes for a prompt, where it counts tokens
 
 
-def whole(plan: Plan, sizes: Sizes) -> list[int]:
+def price(batch: int, tokens: Mapping[str, int] = MappingProxyType({})) -> Price:
+    """What the gate says: whole requests, and as many tokens as a row of the split has."""
+
+    def cost(prompts: int, split: str = "train", *, filled: bool = True) -> Amount:
+        each = tokens[split] + PROMPT * filled if tokens else 0
+        return Amount(-(-prompts // batch), prompts, each * prompts)
+
+    return cost
+
+
+def whole(plan: Plan, sizes: Sizes) -> list[Ask]:
     """Every ask of a run with one update: the baseline on dev, the update, and the end."""
-    return [plan.dev, sizes.update, *plan.closing()]
+    return [plan.baseline, Ask(sizes.update), *plan.closing()]
+
+
+def smallest(sizes: Sizes) -> list[Ask]:
+    """One update, and the least that the learned and the empty prompt are scored on."""
+    least = min(sizes.dev, 32)
+    return [Ask(least, "dev", filled=False), Ask(sizes.update), Ask(least, "dev")]
+
+
+def counted(asks: list[Ask]) -> int:
+    """Texts of all asks."""
+    return sum(ask.count for ask in asks)
 
 
 @settings(max_examples=500)
@@ -39,28 +62,28 @@ def test_a_plan_fits_its_budget_or_is_refused(
     """Either one update and its evaluation are too much, or the whole plan and an update fit."""
     budget = Budget(requests=limit) if by_requests else Budget(prompts=limit)
     ledger, least = Ledger(budget), min(sizes.dev, 32)
-    smallest = total(price(batch), [least, sizes.update, least])
+    needed = total(price(batch), smallest(sizes))
     try:
         plan = make_plan(sizes, budget, price(batch))
     except BudgetTooSmall:
-        assert not ledger.fits(smallest)
+        assert not ledger.fits(needed)
         return
-    assert ledger.fits(smallest)
+    assert ledger.fits(needed)
     assert ledger.fits(total(price(batch), whole(plan, sizes)))
     assert least <= plan.dev <= sizes.dev
     assert 0 <= plan.test <= sizes.test
     assert 1 <= plan.finalists <= sizes.finalists
 
 
-@given(SIZES, st.integers(1, 5000))
-def test_several_limits_hold_at_once(sizes: Sizes, limit: int) -> None:
-    """With limits on requests, prompts and tokens a plan fits all of them."""
+@given(SIZES, st.integers(1, 5000), LENGTHS)
+def test_several_limits_hold_at_once(sizes: Sizes, limit: int, lengths: dict[str, int]) -> None:
+    """With limits on requests, prompts and tokens a plan fits them all, however long rows are."""
     budget = Budget(requests=limit, prompts=3 * limit, tokens=20 * limit)
     try:
-        plan = make_plan(sizes, budget, price(4, 7))
+        plan = make_plan(sizes, budget, price(4, lengths))
     except BudgetTooSmall:
         assume(False)
-    assert Ledger(budget).fits(total(price(4, 7), whole(plan, sizes)))
+    assert Ledger(budget).fits(total(price(4, lengths), whole(plan, sizes)))
 
 
 @given(SIZES)
@@ -74,10 +97,10 @@ def test_without_limits_all_is_scored(sizes: Sizes) -> None:
 @given(SIZES.filter(lambda sizes: sizes.update > 0), st.integers(1, 5000))
 def test_most_of_a_large_grant_is_left_for_learning(sizes: Sizes, limit: int) -> None:
     """Where the end was cut to its share, it takes a quarter and a third at the most."""
-    smallest = 4 * min(sizes.dev, 32)
-    assume(limit >= max(2 * sizes.update, 4 * smallest))
+    least = 4 * min(sizes.dev, 32)
+    assume(limit >= max(2 * sizes.update, 4 * least))
     plan = make_plan(sizes, Budget(prompts=limit), price(1))
-    end = sum([plan.dev, *plan.closing()])
+    end = counted([plan.baseline, *plan.closing()])
     assert end <= limit * (1 / 4 + 1 / 3)
 
 
@@ -131,10 +154,9 @@ def test_what_is_used_is_gone(sizes: Sizes, limit: int, used: int, batch: int) -
     budget, gone = Budget(prompts=limit), Amount(1, used, 5 * used)
     ledger = Ledger(budget)
     ledger.replay(gone)
-    least = min(sizes.dev, 32)
-    smallest = total(price(batch), [least, sizes.update, least])
-    if not ledger.fits(smallest):
-        with pytest.raises(BudgetTooSmall, match=f"at least {smallest.prompts + used} prompts"):
+    needed = total(price(batch), smallest(sizes))
+    if not ledger.fits(needed):
+        with pytest.raises(BudgetTooSmall, match=f"at least {needed.prompts + used} prompts"):
             make_plan(sizes, budget, price(batch), gone)
         return
     plan = make_plan(sizes, budget, price(batch), gone)
@@ -156,8 +178,8 @@ def test_dollars_are_part_of_the_refusal() -> None:
     """A budget in USD that is too small is told what it would take, in USD."""
     sizes = Sizes(update=80, dev=32, test=0, finalists=8)
 
-    def in_dollars(count: int) -> Amount:
-        return Amount(count, count, 10 * count, count / 1024)
+    def in_dollars(prompts: int, split: str = "train", *, filled: bool = True) -> Amount:
+        return Amount(prompts, prompts, 10 * prompts, prompts / 1024)
 
     with pytest.raises(BudgetTooSmall, match=r"of 0\.125 usd .* 0\.1406 USD"):
         make_plan(sizes, Budget(usd=0.125), in_dollars)
@@ -167,8 +189,8 @@ def test_dollars_are_part_of_the_refusal() -> None:
 def test_the_updates_of_a_plan_fit_into_its_budget_and_one_more_does_not() -> None:
     """`updates` is what the rest of the grant buys beside dev and test."""
     sizes, budget = Sizes(update=80, dev=32, test=100, finalists=8), Budget(prompts=5000)
-    plan = make_plan(sizes, budget, lambda count: Amount(prompts=count))
-    other = plan.dev + sum(plan.closing())
+    plan = make_plan(sizes, budget, price(1))
+    other = counted([plan.baseline, *plan.closing()])
     assert plan.updates is not None
     assert plan.updates * 80 + other <= 5000 < (plan.updates + 1) * 80 + other
 
@@ -176,4 +198,29 @@ def test_the_updates_of_a_plan_fit_into_its_budget_and_one_more_does_not() -> No
 def test_without_limits_a_plan_has_no_number_of_updates() -> None:
     """Nothing bounds the updates but the steps."""
     sizes = Sizes(update=80, dev=32, test=100, finalists=8)
-    assert make_plan(sizes, Budget(), lambda count: Amount(prompts=count)).updates is None
+    assert make_plan(sizes, Budget(), price(1)).updates is None
+
+
+def test_every_ask_is_priced_by_its_own_kind() -> None:
+    """The empty prompt is asked without one, each split by its own rows, nothing where none is."""
+    plan = Plan(dev=40, test=7, finalists=4)
+    assert plan.baseline == Ask(40, "dev", filled=False)
+    assert [(ask.split, ask.filled) for ask in plan.selection()] == [("dev", True)] * 3
+    assert counted(plan.selection()) == 4 * 16 + 2 * 16 + 8
+    assert plan.selection(1) == [Ask(40, "dev")]
+    assert plan.closing() == [*plan.selection(), Ask(7, "test"), Ask(7, "test", filled=False)]
+    assert replace(plan, test=0).closing() == plan.selection()
+    lengths = {"train": 1, "dev": 10, "test": 100}
+    assert total(price(1, lengths), plan.closing(1)).tokens == 40 * 13 + 7 * 103 + 7 * 100
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_longer_rows_are_fewer_rows(split: str) -> None:
+    """A split whose rows take more of the grant is cut, and the other gets no less than before."""
+    sizes, budget = Sizes(80, 200, 400, 8), Budget(tokens=60_000)
+    alike = make_plan(sizes, budget, price(1, dict.fromkeys(("train", "dev", "test"), 10)))
+    longer = make_plan(sizes, budget, price(1, {"train": 10, "dev": 10, "test": 10, split: 60}))
+    assert 0 < getattr(longer, split) < getattr(alike, split)
+    other = {"dev": "test", "test": "dev"}[split]
+    assert getattr(longer, other) == getattr(alike, other)
+    assert any(f" {split} examples" in note for note in longer.notes)

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.probing`: nothing is sent unprobed, and nothing is probed for nothing."""
+"""The rules of `bdpl_async.probing`: nothing is sent unprobed or probed for nothing."""
 
 from __future__ import annotations
 

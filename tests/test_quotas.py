@@ -108,7 +108,15 @@ def test_whatever_a_server_writes_is_a_wait_or_none(text: str) -> None:
         ("Wait 1 minute", 60.0),
         ("Quota resets in 1h", 3600.0),
         ("Limit: 20 requests in 60 seconds", None),
-        ("Limit resets at: 2026-11-23 10:45:06 UTC", None),
+        ("Limit resets at: 2026-11-23 10:45:06 UTC", None),  # that was two months ago
+        ("Limit type: requests. Limit resets at: 2027-01-15 08:00:41 UTC", 41.0),
+        ("Resets on 2027-01-15T08:00:05.5Z.", 5.5),
+        ("the window reset at 2027-01-15T09:01:00+01:00, see there", 60.0),
+        ("It resets 2027-01-15 08:02:00", 120.0),
+        ("Limit resets at: 2027-01-25 08:00:00 UTC", HORIZON),
+        ("Limit resets at: 2027-13-45 99:99:99 UTC", None),
+        ("It was reset at 2027-01-15", None),
+        ("presets at: 2027-01-15 08:00:41 UTC", None),
         ("You tried 3 times, retry later", None),
     ],
 )
@@ -123,6 +131,9 @@ def test_the_most_explicit_word_counts() -> None:
     assert asked("try again in 4s", **resets, retry_after="3", retry_after_ms="250") == 0.25
     assert asked("try again in 4s", **resets, retry_after="3") == 3.0
     assert asked("try again in 4s", **resets) == 4.0
+    moment = "Limit resets at: 2027-01-15 08:00:41 UTC"
+    assert asked(f"{moment}, try again in 4s", **resets) == 4.0
+    assert asked(moment, **resets) == 41.0
     assert asked("no", **resets) == 5.0
     assert asked("no") is None
 
@@ -135,11 +146,18 @@ def test_a_useless_hint_gives_way_to_the_next(useless: str) -> None:
 
 
 def test_the_limit_that_is_used_up_says_how_long() -> None:
-    """Of several resets, that of an exhausted limit counts; without one, the longest."""
+    """Of several resets, that of an exhausted limit counts; without one, the soonest to come."""
     resets = {"x_ratelimit_reset_requests": "1s", "x_ratelimit_reset_tokens": "6m0s"}
     left = {"x_ratelimit_remaining_requests": "0", "x_ratelimit_remaining_tokens": "9000"}
     assert asked(**resets, **left) == 1.0
-    assert asked(**resets) == 360.0
+    assert asked(**resets) == 1.0
+
+
+def test_a_moment_in_the_message_is_by_the_servers_own_clock() -> None:
+    """A minute that ends at 08:01 has 10 seconds left where the server's clock says so."""
+    moment = "Limit resets at: 2027-01-15 08:01:00 UTC"
+    assert asked(moment, date="Fri, 15 Jan 2027 08:00:50 GMT") == 10.0
+    assert asked(moment) == 60.0
 
 
 def test_dates_are_by_the_servers_own_clock() -> None:

@@ -287,23 +287,55 @@ def test_latency_and_concurrency_never_show(tmp_path: Path) -> None:
     assert found[1][1] > 16
 
 
-@pytest.mark.parametrize("budget", [None, 500])
-def test_a_warm_cache_sends_nothing(budget: int | None, tmp_path: Path) -> None:
-    """A second run scores from the cache alone and ends as the first did, budget or not."""
+WARM: dict[str, dict[str, Value]] = {
+    "steps": {},
+    "prompts": {"budget__prompts": 500},
+    "requests": {"budget__requests": 90},
+    "tokens": {"budget__tokens": 9000},
+    "usd": {"budget__usd": 0.02},
+}
+PRICED: dict[str, Value] = {"model__price_in": PRICE[0], "model__price_out": PRICE[1]}
+
+
+def lengthened(folder: Path, split: str) -> None:
+    """Give the rows of a split many words more."""
+    path = folder / f"{split}.tsv"
+    head, *lines = path.read_text().splitlines()
+    more = "and so it went on and on " * 8
+    path.write_text("\n".join([head, *(f"{more}{line}" for line in lines), ""]))
+
+
+@pytest.mark.parametrize("long", [None, "train", "dev", "test"])
+@pytest.mark.parametrize("kind", WARM)
+def test_a_warm_cache_sends_nothing(kind: str, long: str | None, tmp_path: Path) -> None:
+    """A second run sends nothing at all and is the first one again, whatever limits it.
+
+    Tokens are counted by their bytes here, far from what the server bills; rows of one split may
+    be much longer than those of the others. Four fifths of a budget are used, dev and test scored.
+    """
 
     async def work() -> None:
-        async with FaultServer() as server:
-            changes = () if budget is None else (ENDLESS,)
-            settings: dict[str, Value] = {"budget__prompts": budget} if budget else {}
-            settings["run__cache"] = str(tmp_path / "cache.db")
+        async with FaultServer(Manners(price=PRICE)) as server:
+            changes = () if kind == "steps" else (ENDLESS,)
+            settings = WARM[kind] | PRICED | {"run__cache": str(tmp_path / "cache.db")}
+            settings |= {"model__batch_prompts": 4}
             task = task_in(tmp_path, server, *changes, **settings)
+            if long is not None:
+                lengthened(tmp_path, long)
+                task = Task.from_config(task.config, tmp_path)
             first = await learn(server, task)
-            server.books = Books()
+            books, server.books = server.books, Books()
             second = await learn(server, task)
-            assert server.books.scoring == second.probing <= 6
+            assert (server.books.requests, second.probing) == (0, 0)
             assert second.same() == first.same()
             assert second.result.stop_reason == first.result.stop_reason
-            assert second.result.usage.cache_hits >= first.result.usage.prompts - 6
+            assert second.result.usage.cache_hits >= first.result.usage.prompts - 8
+            for ran in (first, second):
+                assert ran.result.dev is not None
+                assert ran.result.test is not None
+            if kind != "steps":
+                limit = float(str(next(iter(WARM[kind].values()))))
+                assert 0.8 * limit <= SPENT[kind](books) <= limit
 
     hasty(work())
 

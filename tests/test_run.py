@@ -31,6 +31,7 @@ from bdpl_async.records import Prompt, Reply, Request, Score, Text, Usage
 from bdpl_async.result import Result
 from bdpl_async.run import Run
 from bdpl_async.scorer import Capabilities, Line, Scorer
+from bdpl_async.session import Session
 from bdpl_async.task import Task
 from bdpl_async.tuning import tune
 from bdpl_providers.simulated import Simulated
@@ -272,6 +273,33 @@ async def test_a_budget_of_tokens_is_divided_by_the_texts_there_are(
     assert 32_000 <= result.usage.prompt_tokens <= 40_000
 
 
+@pytest.mark.parametrize("method", ["bdpl", "random"])
+@pytest.mark.parametrize(
+    "budget",
+    [Budget(prompts=777), Budget(requests=199), Budget(tokens=12_345), Budget(usd=0.05)],
+    ids=["prompts", "requests", "tokens", "usd"],
+)
+async def test_only_the_last_update_is_cut(
+    build: Build, budget: Budget, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All updates but the last are whole: what is left after a cut one buys no other."""
+    sizes: list[tuple[int, int]] = []
+    losses = Session.losses
+
+    async def watched(self: Session, prompts: Any, examples: Any) -> Any:
+        sizes.append((len(prompts), len(examples)))
+        return await losses(self, prompts, examples)
+
+    monkeypatch.setattr(Session, "losses", watched)
+    task = build(model__price_in=2.0, model__price_out=2.0)
+    result, events = await play(task, Watched(batch=2), budget=budget, method=method)
+    check_whole(result, events, "budget")
+    assert len(sizes) == result.steps_done > 3
+    assert set(sizes[:-1]) == {(8, 4)}
+    samples, batch = sizes[-1]
+    assert (2 <= samples <= 8 and batch == 4) or (samples, batch) == (2, 1)
+
+
 async def test_two_budgets_are_kept_at_once(build: Build) -> None:
     """The tighter of two limits ends the run; the other is not exceeded either."""
     scorer = Watched(batch=3, pauses=random.Random(0))
@@ -394,7 +422,7 @@ async def test_the_end_costs_what_was_planned(build: Build) -> None:
     async for event in run.events():
         if isinstance(event, Step):
             sent = len(scorer.sent)
-    assert len(scorer.sent) - sent == sum(plan.closing())
+    assert len(scorer.sent) - sent == sum(ask.count for ask in plan.closing())
 
 
 @pytest.mark.parametrize("method", ["bdpl", "random"])

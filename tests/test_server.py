@@ -123,7 +123,7 @@ class TestKeyAndCount:
         assert spelled["labels"] == list(LABELS)
         assert spelled["body"]["prompt"] == ["a"]
         assert (spelled["dialect"], spelled["model"]) == ("vllm", "m")
-        assert spelled["readout"] == "token-ids"
+        assert spelled["readout"] == "TokenIds(model='m', ids=(7, 8))"
 
     async def test_bytes_bound_tokens(self) -> None:
         """Without a tokenizer, bytes and a margin bound the tokens; a chat's frame is added."""

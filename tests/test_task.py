@@ -14,7 +14,7 @@ from bdpl_async.errors import ConfigError, DataError
 from bdpl_async.records import Prompt
 from tests.workbench import rows, write_task
 
-IN_PLACE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+IN_PLACE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 DEV = ('dev = "dev.tsv"\n', "")
 
 
