@@ -9,7 +9,7 @@ is refused before anything is sent, nothing is ever exceeded, however many are i
 
 What an earlier run paid for and the cache answers now is `replay`ed: it costs nothing, but it fills
 the budget as it did then. So a budget says how long a run is, and a warm cache makes it cheaper,
-never longer: the same seed gives the same result, whatever the cache holds.
+never longer: where nothing failed, the same seed gives the same result, whatever it holds.
 """
 
 from __future__ import annotations

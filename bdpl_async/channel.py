@@ -206,7 +206,8 @@ class Channel:
         """The reservation to send with. A refusal is final only when nothing else is reserved.
 
         So what is under way is never cancelled by it, and upper bounds that shrink when they
-        settle refuse nothing: what a budget buys does not depend on concurrency.
+        settle refuse nothing: what a budget buys does not depend on concurrency, but for the last
+        texts of a budget of tokens, whose requests the gate parts.
         """
         async with self._turn:
             while True:

@@ -72,9 +72,9 @@ class Forecast:
         return max(0, ceil(max(each, default=0.0) * self._stretch))
 
     def cost(self, prompts: int, split: str = "train", *, filled: bool = True) -> Amount:
-        """An upper bound of what one ask of so many texts takes.
+        """What one ask of so many texts will take: a forecast with a margin, not a bound.
 
-        Where requests have failed, as many more are expected to.
+        Where requests have failed, some more are expected to.
 
         Args:
             prompts: texts, all of them new.

@@ -6,10 +6,10 @@ from bdpl_async.events import Event, Note, Probed, Started
 from bdpl_async.gate import Gate
 from bdpl_async.plan import Plan
 from bdpl_async.session import Session
+from bdpl_async.usable import LOW_MASS
 
 __all__ = ["Notices", "opening"]
 
-LOW_MASS = 0.1  # label mass below which the model expects something else than a label word
 FEWEST = 32  # answers before label mass is judged
 
 

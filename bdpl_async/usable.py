@@ -6,8 +6,9 @@ from bdpl_async.errors import UnusableAnswer
 from bdpl_async.memory import Outcome
 from bdpl_async.records import Score
 
-__all__ = ["checked", "may_improve"]
+__all__ = ["LOW_MASS", "checked", "may_improve"]
 
+LOW_MASS = 0.1  # label mass below which the model expects something else than a label word
 NEVER = float("-inf")
 ROUNDING = 1e-3  # nats above zero that a server's rounding may bring
 

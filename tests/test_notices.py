@@ -14,13 +14,14 @@ from bdpl_async.channel import Channel
 from bdpl_async.errors import ProviderUnavailable
 from bdpl_async.events import Event, Note, Probed, Retry, Started
 from bdpl_async.gate import Gate
-from bdpl_async.notices import FEWEST, LOW_MASS, Notices, opening
+from bdpl_async.notices import FEWEST, Notices, opening
 from bdpl_async.records import Reply, Request, Score, Text, Usage
 from bdpl_async.run import Run
 from bdpl_async.scorer import Capabilities, Line
 from bdpl_async.session import Session
 from bdpl_async.task import Task
 from bdpl_async.terms import Terms
+from bdpl_async.usable import LOW_MASS
 from tests.workbench import Length, write_task
 
 

@@ -122,12 +122,13 @@ def _check_budget(session: Session, count: int, split: str) -> None:
 
     forecast, ledger = session.gate.forecast, session.gate.ledger
     cost = forecast.cost(count, split)
-    if not ledger.used.requests:  # the probe is still to come
-        cost += Amount(session.gate.capabilities.probes)
+    probes = 0 if ledger.used.requests else session.gate.capabilities.probes  # still to come
+    cost += Amount(probes)
     if not forecast.affords(cost):
         limit = ledger.shortage(cost) or "seconds"
         granted = getattr(ledger.budget, limit)
         raise BudgetTooSmall(
             f"the budget of {granted} {limit} is too small: scoring {count} {split}"
-            f" examples takes {cost.prompts} prompts in {cost.requests} requests, a probe included"
+            f" examples takes {cost.prompts} prompts in {cost.requests} requests"
+            + (", the probe included" if probes else "")
         )

@@ -22,12 +22,12 @@ from bdpl_async.errors import (
 from bdpl_async.gate import Gate
 from bdpl_async.records import Request, Score, Text
 from bdpl_async.scorer import Capabilities, Line, Probing, Scorer
+from bdpl_async.usable import LOW_MASS
 from bdpl_cli.findings import Findings
 from bdpl_providers.survey import Attempt, LabelWord, Survey
 
 __all__ = ["Visit"]
 
-LOW_MASS = 0.1
 TAKES = "the probe of a run takes some 5 requests, trying every read-out some 10 more"
 OWN = "own"  # the read-out of a scorer that names none
 Words = tuple[str, ...]

@@ -9,9 +9,6 @@ It sends exactly what it is asked to send, once; whoever asks sends again after 
 from __future__ import annotations
 
 import re
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from types import TracebackType
-from typing import Self
 
 from bdpl_async.errors import ProviderError, ProviderRefused, RequestFailed, UnusableAnswer
 from bdpl_providers.manner import LOGPROBS, Manner, relearned
@@ -40,12 +37,12 @@ class NotOffered(UnusableAnswer):
 
 
 class Adapter:
-    """A `Transport` before another one; an async context manager.
+    """A `Transport` before another one, which whoever owns it opens and closes.
 
     Args:
         name: the scorer's, for messages.
         manner: as the model's name suggests.
-        inner: what sends; entered and left with this if it is a context manager.
+        inner: what sends.
 
     Attributes:
         manner: as known so far.
@@ -59,20 +56,6 @@ class Adapter:
         self.notes: list[str] = []
         self._name = name
         self._inner = inner
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        if isinstance(self._inner, AbstractAsyncContextManager):
-            await self._stack.enter_async_context(self._inner)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
 
     async def get(self, path: str) -> Answer:
         """GET a JSON object."""

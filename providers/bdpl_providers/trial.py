@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 from bdpl_async.errors import ProviderError, RequestFailed, ServerFault, UnusableAnswer
 from bdpl_async.records import Quota, Score
 from bdpl_async.scorer import Line
+from bdpl_async.usable import LOW_MASS
 from bdpl_providers.candidates import Candidate
 from bdpl_providers.fit import UNFIT, Bound, Fit, Seen, drift, said, sensible
 from bdpl_providers.labels import (
@@ -34,7 +35,6 @@ __all__ = ["NOISE", "Trial"]
 WARM = 2.0  # a temperature at which log-probabilities that depend on it look quite different
 NOISE = 1e-3  # nats between two answers to one text that rounding in float32 does not explain
 SCALED = 0.05  # nats that a busy GPU's rounding does not explain either
-LOW_MASS = 0.1
 TOO_LONG = re.compile(r"context|too long|maximum length", re.IGNORECASE)
 ALLOWED = re.compile(
     r"(?:max(?:imum)?(?: value)?(?: allowed)?|at most|less than or equal to|<=|between 0 and)"

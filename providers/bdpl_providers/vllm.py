@@ -6,15 +6,11 @@ likeliest tokens, and one that shows no probabilities by what the model says.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from bdpl_providers.candidates import chat, chosen, text, token_ids, top_k
-from bdpl_providers.credentials import checked_url, key_from
-from bdpl_providers.dialect import Dialect
+from bdpl_providers.candidates import chat, text, token_ids, top_k
+from bdpl_providers.served import served
 from bdpl_providers.server import Server
-from bdpl_providers.tokenizer import find_tokenizer
-from bdpl_providers.transport import HttpTransport
 
 if TYPE_CHECKING:
     from bdpl_providers import Connection
@@ -34,30 +30,13 @@ def from_connection(connection: Connection) -> Server:
             key where `api_key_env` names one.
     """
     told, model = connection, connection.model
-    name, base_url = f"vllm/{model}", checked_url(told.base_url or BASE_URL)
-    chatting = chat(model, told.system, told.ask)
     by_chat, plainly = text(model, told.system, told.ask, batch=BATCH)
     offered = (
         token_ids(model, batch=BATCH),
         top_k(model, batch=BATCH, ids="wanted"),
-        chatting,
+        chat(model, told.system, told.ask),
         plainly,
         by_chat,
     )
-    wanted = chosen(name, told.readout, offered, auto=("token-ids", "logprobs", "text"))
-    dialect = Dialect(
-        "vllm",
-        model,
-        base_url,
-        wanted,
-        others=tuple(candidate for candidate in offered if candidate not in wanted),
-        batch_prompts=told.batch_prompts,
-        tokenizer=find_tokenizer(told.tokenizer, model),
-    )
-    key = (
-        key_from(told.api_key_env, KEY, required=False, environ=os.environ) if told.sends else None
-    )
-    return Server(
-        dialect,
-        HttpTransport(name, base_url, key, timeout=told.timeout, concurrency=told.concurrency),
-    )
+    auto = ("token-ids", "logprobs", "text")
+    return served("vllm", told, told.base_url or BASE_URL, offered, auto=auto, key=KEY)
