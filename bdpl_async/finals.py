@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bdpl_async.evaluation import Evaluation, Gain, compare
+from bdpl_async.answers import Answers
 from bdpl_async.records import Prompt
 from bdpl_async.selection import halving, survivors
 from bdpl_async.session import Session
@@ -16,8 +16,8 @@ __all__ = ["choose", "final"]
 
 async def choose(
     session: Session, finalists: Sequence[Prompt], count: int
-) -> tuple[Prompt, Evaluation]:
-    """The winner of sequential halving on the first `count` dev examples, and its score there."""
+) -> tuple[Prompt, Answers]:
+    """The winner of sequential halving on the first `count` dev examples, and its answers there."""
     split = session.task.dev
     examples, labels = split.examples[:count], split.labels[:count]
     alive = list(finalists)
@@ -29,16 +29,13 @@ async def choose(
         keep = rounds[number + 1].alive if number + 1 < len(rounds) else 1
         order = survivors(session.loss(scored, labels[: stage.upto]), keep)
         alive, scored = [alive[i] for i in order], scored[order]
-    return alive[0], session.measure(scored[0], labels)
+    return alive[0], Answers(labels, scored[0])
 
 
-async def final(
-    session: Session, prompt: Prompt, count: int
-) -> tuple[Evaluation, Evaluation, Gain]:
-    """Learned and empty prompt on the first `count` test examples, and the difference."""
+async def final(session: Session, prompt: Prompt, count: int) -> tuple[Answers, Answers]:
+    """What the learned and the empty prompt got on the first `count` test examples."""
     split = session.task.test
     examples, labels = split.examples[:count], split.labels[:count]
     learned = (await session.logprobs([prompt], examples))[0]
     empty = (await session.logprobs([Prompt()], examples))[0]
-    gain = compare(session.task.metric, (learned, empty), labels, session.config.run.seed)
-    return session.measure(learned, labels), session.measure(empty, labels), gain
+    return Answers(labels, learned), Answers(labels, empty)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import orjson
 
@@ -16,7 +18,7 @@ from bdpl_async.textfile import exists
 
 __all__ = ["RunDir", "refuse_taken", "write_atomically"]
 
-OURS = re.compile(r"\.?(run\.toml|events\.jsonl|result\.json|checkpoint)")
+OURS = re.compile(r"\.?(run\.toml|events\.jsonl|(result|answers|policy)\.json|checkpoint)")
 HINT = "give another folder as --out"
 
 
@@ -85,6 +87,11 @@ class RunDir:
         trace: TracebackType | None,
     ) -> None:
         self._events.close()
+
+    def keep(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write JSON documents by their file names."""
+        for name, document in documents.items():
+            write_atomically(self.path / name, orjson.dumps(document) + b"\n")
 
     def write(self, event: Event) -> None:
         """Append the event; the last one also writes result.json."""

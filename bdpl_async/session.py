@@ -14,12 +14,13 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 
+from bdpl_async.answers import Answers
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.cache import Cache
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError, ProviderRefused
-from bdpl_async.evaluation import Evaluation, evaluate, logprob_array
+from bdpl_async.evaluation import Evaluation, Gain, compare, evaluate, logprob_array
 from bdpl_async.gate import Gate
 from bdpl_async.losses import LOSSES
 from bdpl_async.methods import searches
@@ -173,28 +174,38 @@ class Session:
         loss = LOSSES[self.config.optimizer.loss]
         return loss(logprobs, np.tile(labels, (len(logprobs), 1)))
 
+    async def answers(self, prompt: Prompt, split: Split, count: int | None = None) -> Answers:
+        """What one prompt gets on the first `count` examples of a split; on all of them without."""
+        logprobs = await self.logprobs([prompt], split.examples[:count])
+        return Answers(split.labels[:count], logprobs[0])
+
     async def evaluate(self, prompt: Prompt, split: Split, count: int | None = None) -> Evaluation:
-        """One prompt on the first `count` examples of a split; on all of them without.
+        """The score of `answers`.
 
         Raises:
             ProviderRefused: not one example got a usable answer.
         """
-        logprobs = await self.logprobs([prompt], split.examples[:count])
-        return self.measure(logprobs[0], split.labels[:count])
+        return self.measure(await self.answers(prompt, split, count))
 
-    def measure(self, logprobs: Floats, labels: NDArray[np.int64]) -> Evaluation:
-        """The task's metric of (n, C) log-probabilities; the interval's seed is the run's.
+    def measure(self, answers: Answers) -> Evaluation:
+        """The task's metric of some answers; the interval's seed is the run's.
 
         Raises:
             ProviderRefused: all rows are NaN, so there is nothing to measure.
         """
-        found = evaluate(self.task.metric, logprobs, labels, self.config.run.seed)
+        seed = self.config.run.seed
+        found = evaluate(self.task.metric, answers.logprobs, answers.labels, seed)
         if found.unanswered == found.n:
             raise ProviderRefused(
                 f"{self.model}: no usable answer to any of {found.n} texts; the last said:"
                 f" {self.gate.trouble}"
             )
         return found
+
+    def gain(self, learned: Answers, other: Answers) -> Gain:
+        """What the first answers score above the second, on the same examples."""
+        pair = (learned.logprobs, other.logprobs)
+        return compare(self.task.metric, pair, learned.labels, self.config.run.seed)
 
 
 def _probes(scorer: Scorer) -> bool:

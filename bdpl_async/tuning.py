@@ -81,6 +81,8 @@ async def follow(run: Run, out: Path | None, on_event: Listener) -> Result:
     with recorder as folder:
         async for event in run.events():
             if folder is not None:
+                if isinstance(event, Finished):  # result.json comes last: with it, all is there
+                    folder.keep(run.documents())
                 folder.write(event)
             on_event(event)
             if isinstance(event, Finished):

@@ -13,10 +13,11 @@ import pytest
 from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.estimate import Estimate, estimate
 from bdpl_async.events import Finished
+from bdpl_async.learning import DEFAULT_STEPS
 from bdpl_async.methods import searches
 from bdpl_async.records import Price, Reply, Request, Text, Usage
 from bdpl_async.result import Totals
-from bdpl_async.run import DEFAULT_STEPS, Run
+from bdpl_async.run import Run
 from bdpl_async.scorer import Capabilities, Line, Scorer
 from bdpl_async.session import Session
 from bdpl_async.task import Task

@@ -28,7 +28,7 @@ async def test_the_best_finalist_wins_wherever_it_stands(tmp_path: Path) -> None
         finalists = [Prompt.of(name) for name in [*names[turn:], *names[:turn]]]
         winner, found = await choose(session, finalists, len(task.dev))
         assert winner == Prompt.of("north")
-        assert found.n == len(task.dev)
+        assert len(found.labels) == len(found.logprobs) == len(task.dev)
 
 
 async def test_a_lone_finalist_is_scored_on_all_of_dev(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ async def test_a_lone_finalist_is_scored_on_all_of_dev(tmp_path: Path) -> None:
     session = await Session.open(task, listening(), task.config)
     winner, found = await choose(session, [Prompt.of("east")], len(task.dev))
     assert winner == Prompt.of("east")
-    assert found == await session.evaluate(winner, task.dev)
+    assert session.measure(found) == await session.evaluate(winner, task.dev)
 
 
 async def test_the_gain_is_the_difference_on_the_same_examples(tmp_path: Path) -> None:
@@ -45,10 +45,12 @@ async def test_the_gain_is_the_difference_on_the_same_examples(tmp_path: Path) -
     path = write_task(tmp_path, ('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "dev.tsv"'))
     task = Task.from_toml(path)
     session = await Session.open(task, listening(), task.config)
-    learned, empty, gain = await final(session, Prompt.of("north"), len(task.test))
-    assert gain.score == learned.score - empty.score
+    learned, empty = await final(session, Prompt.of("north"), len(task.test))
+    gain = session.gain(learned, empty)
+    assert gain.score == session.measure(learned).score - session.measure(empty).score
     assert gain.ci95[0] <= gain.score <= gain.ci95[1]
     assert 0 <= gain.p_value <= 1
-    same, bare, nothing = await final(session, Prompt(), len(task.test))
-    assert same == bare
+    same, bare = await final(session, Prompt(), len(task.test))
+    nothing = session.gain(same, bare)
+    assert session.measure(same) == session.measure(bare)
     assert (nothing.score, nothing.p_value) == (0.0, 1.0)

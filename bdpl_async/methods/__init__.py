@@ -16,14 +16,14 @@ import numpy as np
 from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError
 from bdpl_async.methods.fixed import FixedPrompt
-from bdpl_async.methods.method import Method
+from bdpl_async.methods.method import Distributed, Method
 from bdpl_async.methods.policy_search import PolicySearch
 from bdpl_async.methods.random_search import RandomSearch
 from bdpl_async.paper import PaperPolicy
 from bdpl_async.policy import Policy, max_kl_for
 from bdpl_async.records import Prompt
 
-__all__ = ["Method", "drawn", "make_method", "searches"]
+__all__ = ["Distributed", "Method", "drawn", "make_method", "searches"]
 
 FIXED = ("manual", "empty")
 PROMPTS = 64  # drawn to see how many tokens a prompt takes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bdpl_async.policy import Snapshot
 from bdpl_async.records import Prompt
 
-__all__ = ["Method"]
+__all__ = ["Distributed", "Method"]
 
 
 class Method(Protocol):
@@ -45,4 +45,14 @@ class Method(Protocol):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Be exactly as at `snapshot`."""
+        ...
+
+
+@runtime_checkable
+class Distributed(Protocol):
+    """A method that can say how likely each candidate is at each position."""
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(n, N), rows on the simplex; a copy."""
         ...

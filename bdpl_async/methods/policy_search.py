@@ -40,6 +40,11 @@ class PolicySearch:
         """The likeliest token of every position."""
         return self._prompt(np.argmax(self._policy.probabilities, axis=1))
 
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(n, N), rows on the simplex; a copy."""
+        return self._policy.probabilities
+
     def entropy(self) -> float:
         """Mean entropy of the positions (nats)."""
         return entropy(self._policy.probabilities)

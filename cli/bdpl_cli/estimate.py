@@ -64,8 +64,8 @@ def _bought(found: Estimate) -> str:
 
 async def _estimated(task: Task) -> Estimate:
     from bdpl_async.estimate import estimate as count
+    from bdpl_async.learning import DEFAULT_STEPS
     from bdpl_async.methods import searches
-    from bdpl_async.run import DEFAULT_STEPS
     from bdpl_async.session import Session
     from bdpl_cli.connecting import connected
 

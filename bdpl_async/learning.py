@@ -1,0 +1,151 @@
+"""The search of a run: ask, score, tell, as long as steps and budget last; then who is to be final.
+
+Every random number comes from (seed, purpose, step), so that a search needs no generator's state
+to go on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from enum import IntEnum
+
+import numpy as np
+
+from bdpl_async.errors import ProviderRefused
+from bdpl_async.events import Note, Step
+from bdpl_async.methods import make_method
+from bdpl_async.plan import Ask, Plan, total
+from bdpl_async.records import Price, Prompt
+from bdpl_async.sampling import minibatch
+from bdpl_async.selection import paired_means
+from bdpl_async.session import Session
+
+__all__ = ["Learning"]
+
+DEFAULT_STEPS = 200
+FREE = Price(0.0, 0.0)
+PATIENCE = 5  # steps without one usable answer before the provider is given up
+IDLE = 50  # steps running that the cache answered whole before a search without a limit is over
+
+
+class _Purpose(IntEnum):
+    """Names the random streams of a run."""
+
+    STEP = 1
+    FINALISTS = 2
+
+
+class Learning:
+    """A method at work on one session.
+
+    Attributes:
+        plan: what the end of the run is to keep.
+        method: paced by the updates that steps and budget allow.
+        losses: mean loss of each update so far.
+        reason: why it is over, in the words of ``stop_reason``.
+    """
+
+    def __init__(self, session: Session, vocabulary: tuple[str, ...], plan: Plan) -> None:
+        self.plan = plan
+        self.losses: list[float] = []
+        self.reason = "steps"
+        self._session = session
+        self._gate = session.gate
+        self._labels = session.task.train.labels.tolist()
+        limits = [n for n in (session.config.optimizer.steps, plan.updates) if n is not None]
+        updates = min(limits, default=DEFAULT_STEPS)
+        self.method = make_method(session.config, vocabulary, updates)
+
+    async def steps(self) -> AsyncIterator[Step | Note]:
+        """Updates until the steps or the budget are used up."""
+        limit, fruitless, idle = self.step_limit, 0, 0
+        while limit is None or len(self.losses) < limit:
+            size = self._affordable()
+            if size is None:
+                self.reason = "budget"
+                return
+            before = self._gate.ledger.used
+            step = await self._update(*size)
+            if step is None:
+                return
+            fruitless = 0 if np.isfinite(step.loss) else fruitless + 1
+            if fruitless == PATIENCE:
+                raise ProviderRefused(
+                    f"{self._session.model}: no usable answer in {PATIENCE} updates running"
+                )
+            yield step
+            if size != self._full():  # cut to what was left
+                self.reason = "budget"
+                return
+            idle = idle + 1 if self._gate.ledger.used == before else 0
+            if limit is None and idle == IDLE:  # what costs nothing never uses a budget up
+                note = f"{IDLE} updates running asked nothing new: the search has settled"
+                yield Note(self._gate.elapsed, note)
+                return
+
+    async def _update(self, samples: int, batch: int) -> Step | None:
+        """Ask, score, tell once; None if the method does not search."""
+        seed, number = self._session.config.run.seed, len(self.losses)
+        prompts = self.method.ask(_rng(seed, _Purpose.STEP, number), samples)
+        if not prompts:
+            return None
+        train = self._session.task.train
+        rows = minibatch(self._labels, batch, number, seed)
+        losses = await self._session.losses(prompts, [train.examples[i] for i in rows])
+        means = paired_means(losses)
+        kl, loss = 0.0, float("nan")
+        if np.isfinite(means).sum() >= 2:
+            kl, loss = self.method.tell(means), float(np.nanmean(means))
+        self.losses.append(loss)
+        return Step(
+            self._gate.elapsed,
+            step=number + 1,
+            loss=loss,
+            entropy=self.method.entropy(),
+            kl=kl,
+            prompt=self.method.best().text,
+            usage=self._gate.totals(),
+        )
+
+    def finalists(self) -> list[Prompt]:
+        """As many as the plan wants and the rest of the budget scores; always the best guess."""
+        rng = _rng(self._session.config.run.seed, _Purpose.FINALISTS, len(self.losses))
+        prompts = self.method.finalists(rng, self.plan.finalists)
+        while len(prompts) > 1 and not self._fits(self.plan.closing(len(prompts))):
+            prompts.pop()
+        return prompts
+
+    def _affordable(self) -> tuple[int, int] | None:
+        """(samples, examples) of the next update that leaves enough for the end, or None.
+
+        The last update is cut to what is left, so that a budget is used and not left lying.
+        """
+        samples, batch = self._full()
+        closing = self.plan.closing()
+        if not self._fits([Ask(samples * batch), *closing]):
+            closing = self.plan.closing(len(self.finalists()))
+        for size in (*((i, batch) for i in range(samples, 1, -1)), (2, 1)):
+            if self._fits([Ask(size[0] * size[1]), *closing]):
+                return size
+        return None
+
+    def _full(self) -> tuple[int, int]:
+        """(samples, examples) of an update that nothing cuts."""
+        settings = self._session.config.optimizer
+        return settings.samples, min(settings.batch, len(self._session.task.train))
+
+    def _fits(self, asks: Sequence[Ask]) -> bool:
+        return self._gate.forecast.affords(total(self._gate.forecast.cost, asks))
+
+    @property
+    def step_limit(self) -> int | None:
+        """The user's steps; without them and without a budget that runs out, a default."""
+        budget, price = self._gate.ledger.budget, self._gate.channel.terms.price
+        usd = budget.usd if price is not None and price != FREE else None
+        limits = (budget.requests, budget.prompts, budget.tokens, usd, budget.seconds)
+        limited = any(limit is not None for limit in limits)
+        return self._session.config.optimizer.steps or (None if limited else DEFAULT_STEPS)
+
+
+def _rng(seed: int, purpose: _Purpose, number: int) -> np.random.Generator:
+    return np.random.default_rng([seed, purpose, number])
