@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
+from math import nan
 from typing import Any
 
 from bdpl_async.evaluation import Evaluation, Gain
@@ -76,3 +77,38 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The document that result.json holds."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Result:
+        """The result that a document holds; keys of later releases are left out.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such document.
+        """
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']!r}, not {SCHEMA}")
+        known = {field.name for field in fields(cls)}
+        given = {key: value for key, value in document.items() if key in known}
+        baseline = {side: _evaluation(given["baseline"][side]) for side in ("dev", "test")}
+        gain = given.get("gain")
+        given |= {
+            "dev": _evaluation(given["dev"]),
+            "test": _evaluation(given["test"]),
+            "baseline": Baseline(**baseline),
+            "gain": None if gain is None else Gain(**{**gain, "ci95": _pair(gain["ci95"])}),
+            "usage": Totals(**given["usage"]),
+            "tokens": tuple(given["tokens"]),
+            "losses": tuple(nan if loss is None else float(loss) for loss in given["losses"]),
+        }
+        return cls(**given)
+
+
+def _evaluation(document: Mapping[str, Any] | None) -> Evaluation | None:
+    if document is None:
+        return None
+    return Evaluation(**{**document, "ci95": _pair(document["ci95"])})
+
+
+def _pair(numbers: Sequence[float]) -> tuple[float, float]:
+    low, high = numbers
+    return float(low), float(high)

@@ -1,0 +1,118 @@
+"""What a finished run left in its RUN_DIR, read back and checked.
+
+Files may have been edited or cut off; what cannot be used is refused by name, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from bdpl_async.answers import Answers
+from bdpl_async.config import Config, load_config
+from bdpl_async.errors import ConfigError
+from bdpl_async.result import Result
+from bdpl_async.textfile import read_text
+
+__all__ = ["Kept", "LearnedPolicy", "finished", "read_run"]
+
+MAX_BYTES: Final = 500_000_000
+HINT: Final = "give the folder of a finished run"
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedPolicy:
+    """How likely each of N candidates is at each of n positions, (n, N)."""
+
+    vocabulary: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One finished run.
+
+    Attributes:
+        answers: split -> role (learned, empty) -> answers; empty where the file is not there.
+        policy: None for a method without distributions.
+    """
+
+    path: Path
+    config: Config
+    result: Result
+    answers: Mapping[str, Mapping[str, Answers]]
+    policy: LearnedPolicy | None
+
+
+def finished(path: Path) -> bool:
+    """Whether `path` holds a run that came to its own end: nobody interrupted it, nothing broke."""
+    try:
+        document = orjson.loads((path / "result.json").read_bytes())
+        return document["stop_reason"] not in ("interrupted", "provider")
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return False
+
+
+def read_run(path: Path) -> Kept:
+    """Everything that the run in `path` left.
+
+    Raises:
+        ConfigError: it is no folder of a finished run, or a file in it cannot be used.
+    """
+    config = load_config(path / "run.toml")
+    document = _json(path / "result.json")
+    try:
+        result = Result.from_json(document)
+        answers = _answers(_json(path / "answers.json", optional=True))
+        policy = _policy(_json(path / "policy.json", optional=True))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__} {error}"[:200]
+        raise ConfigError(
+            f"{path}: a file is not as a run writes it: {reason}", hint=HINT
+        ) from None
+    return Kept(path, config, result, answers, policy)
+
+
+def _json(file: Path, *, optional: bool = False) -> dict[str, Any]:
+    if optional and not file.exists():
+        return {}
+    try:
+        document = orjson.loads(read_text(file, most=MAX_BYTES, hint=HINT))
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"{file}: not JSON: {error}", hint=HINT) from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{file}: not the JSON document that a run writes", hint=HINT)
+    return document
+
+
+def _answers(document: Mapping[str, Any]) -> dict[str, dict[str, Answers]]:
+    found: dict[str, dict[str, Answers]] = {}
+    for split in ("dev", "test"):
+        if split in document:
+            roles = dict(document[split])
+            labels = np.array(roles.pop("labels"), np.int64)
+            found[split] = {role: _answers_of(labels, rows) for role, rows in roles.items()}
+    return found
+
+
+def _answers_of(labels: NDArray[np.int64], rows: object) -> Answers:
+    logprobs = np.array(rows, np.float64)  # null becomes NaN
+    if logprobs.ndim != 2 or len(logprobs) != len(labels):
+        raise ValueError(f"{len(labels)} labels and answers of shape {logprobs.shape}")
+    return Answers(labels, logprobs)
+
+
+def _policy(document: Mapping[str, Any]) -> LearnedPolicy | None:
+    if not document:
+        return None
+    vocabulary = tuple(map(str, document["vocabulary"]))
+    probabilities = np.array(document["probabilities"], np.float64)
+    if probabilities.ndim != 2 or probabilities.shape[1] != len(vocabulary):
+        raise ValueError("policy.json: as many probabilities as candidates are needed")
+    return LearnedPolicy(vocabulary, probabilities)

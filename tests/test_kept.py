@@ -1,0 +1,75 @@
+"""A RUN_DIR read back: as it was written, or refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bdpl_async.errors import ConfigError
+from bdpl_async.kept import finished, read_run
+from bdpl_async.task import Task
+from bdpl_async.tuning import tune
+from bdpl_providers.simulated import Simulated
+from tests.workbench import write_task
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> Path:
+    path = write_task(tmp_path, ('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "dev.tsv"'))
+    await tune(Task.from_toml(path), Simulated(), out=tmp_path / "run")
+    return tmp_path / "run"
+
+
+async def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    """The result equals the one that `tune` gave, whole; a failed step's loss stays NaN."""
+    path = write_task(tmp_path, ('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "dev.tsv"'))
+    result = await tune(Task.from_toml(path), Simulated(), out=tmp_path / "run")
+    kept = read_run(tmp_path / "run")
+    assert kept.result == result
+    assert kept.config.optimizer.steps == 2
+    assert set(kept.answers) == {"dev", "test"}
+    assert kept.policy is not None
+    assert kept.policy.probabilities.shape == (3, len(kept.policy.vocabulary))
+    np.testing.assert_array_equal(
+        kept.answers["dev"]["learned"].labels, kept.answers["dev"]["empty"].labels
+    )
+
+
+def test_a_folder_without_the_lesser_files_is_still_a_run(folder: Path) -> None:
+    """A run of an earlier release has neither answers nor policy; its result counts."""
+    (folder / "answers.json").unlink()
+    (folder / "policy.json").unlink()
+    kept = read_run(folder)
+    assert (kept.answers, kept.policy) == ({}, None)
+    assert finished(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("result.json", ""),
+        ("result.json", "[]"),
+        ("result.json", '{"schema": 2}'),
+        ("result.json", '{"schema": 1}'),
+        ("answers.json", '{"dev": {"labels": [0], "learned": [[1, 2], [3, 4]]}}'),
+        ("answers.json", '{"dev": 3}'),
+        ("policy.json", '{"vocabulary": ["a"], "probabilities": [[0.5, 0.5]]}'),
+        ("policy.json", '{"vocabulary": ["a"]}'),
+    ],
+)
+def test_a_damaged_file_is_refused_by_name(folder: Path, file: str, content: str) -> None:
+    """One clear error that names the folder, whatever a file holds."""
+    (folder / file).write_text(content)
+    with pytest.raises(ConfigError, match=str(folder)):
+        read_run(folder)
+
+
+def test_what_is_no_run_is_not_finished(tmp_path: Path, folder: Path) -> None:
+    """A missing folder, a cut-off file and an interrupted run are not done."""
+    assert not finished(tmp_path / "nowhere")
+    text = (folder / "result.json").read_text()
+    for content in ("", "{}", text.replace('"steps",', '"interrupted",', 1)):
+        (folder / "result.json").write_text(content)
+        assert not finished(folder)
