@@ -8,36 +8,45 @@ columns and text; it knows neither labels nor templates.
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
+from bdpl_async.columns import MAX_FIELD, Columns, Row, as_text, checked, short
 from bdpl_async.errors import DataError
+from bdpl_async.parquetfile import read_parquet
 
 __all__ = ["read_lines", "read_rows", "sha256_of"]
 
 MAX_LINE = 10_000_000
 """Bytes in one line; a longer one means that this is no text file."""
 
-MAX_FIELD = 1_000_000
-"""Characters in one value; no model reads that far."""
-
 _BOM = b"\xef\xbb\xbf"
 
-Row = dict[str, str]
 Placed = tuple[str, Row]
 """Where a row stands in its file ("line 3"), and the columns asked for."""
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+def read_rows(
+    path: Path,
+    columns: Sequence[str],
+    *,
+    others: Mapping[str, Sequence[str]] | None = None,
+    most: int | None = None,
+) -> list[Row]:
     """The named columns of every row, as text, in file order.
 
     Other columns are not looked at. Files are UTF-8, with or without a byte order mark; lines end
     at ``\\n`` or ``\\r\\n`` and nowhere else; empty lines at the end are dropped.
+
+    Args:
+        path: the file.
+        columns: what the rows shall call them.
+        others: what the file may call them instead; the first name that is there counts.
+        most: rows to read; None reads all.
 
     Raises:
         DataError: the file, or a row of it, cannot be used; names file and line, row or column.
@@ -47,7 +56,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
         known = ", ".join(_READERS)
         raise DataError(f"{path}: unknown file ending {path.suffix!r}", hint=f"use one of {known}")
     try:
-        rows = [_checked(path, place, row) for place, row in reader(path, columns)]
+        found = islice(reader(path, Columns(columns, others or {})), most)
+        rows = [checked(f"{path}: {place}", row) for place, row in found]
     except (OSError, ValueError) as error:  # a path may hold what no file system takes
         raise _unreadable(path, error) from error
     if not rows:
@@ -84,14 +94,14 @@ def sha256_of(*splits: Iterable[Mapping[str, str]]) -> str:
 # Formats
 
 
-def _tsv(path: Path, columns: Sequence[str]) -> Iterator[Placed]:
+def _tsv(path: Path, columns: Columns) -> Iterator[Placed]:
     """Rows split at tabs and nowhere else; a quote is a character like any other."""
     lines = _lines(path)
     table = ((number, line.removesuffix("\n").split("\t")) for number, line in lines)
     return _table(path, columns, table)
 
 
-def _csv(path: Path, columns: Sequence[str]) -> Iterator[Placed]:
+def _csv(path: Path, columns: Columns) -> Iterator[Placed]:
     """Rows as RFC 4180 has them; a row's line is the one it starts on."""
     return _table(path, columns, _csv_records(path))
 
@@ -122,7 +132,7 @@ def _long_fields() -> Iterator[None]:
 
 
 def _table(
-    path: Path, columns: Sequence[str], records: Iterator[tuple[int, list[str]]]
+    path: Path, columns: Columns, records: Iterator[tuple[int, list[str]]]
 ) -> Iterator[Placed]:
     """Name the fields of each record by the header, which is the first."""
     first = next(records, None)
@@ -130,8 +140,8 @@ def _table(
         raise DataError(f"{path}: is empty", hint="give it a header line and rows")
     header = first[1]
     _check_header(path, header)
-    _check_columns(path, "line 1", header, columns)
-    at = {name: header.index(name) for name in columns}
+    found = columns.find(f"{path}: line 1", header)
+    at = {name: header.index(there) for name, there in found.items()}
     for number, fields in records:
         if len(fields) != len(header):
             raise DataError(
@@ -141,7 +151,7 @@ def _table(
         yield f"line {number}", {name: fields[i] for name, i in at.items()}
 
 
-def _jsonl(path: Path, columns: Sequence[str]) -> Iterator[Placed]:
+def _jsonl(path: Path, columns: Columns) -> Iterator[Placed]:
     """One JSON object a line; plain values become text."""
     for number, line in _lines(path):
         place = f"line {number}"
@@ -156,37 +166,16 @@ def _jsonl(path: Path, columns: Sequence[str]) -> Iterator[Placed]:
             raise DataError(
                 f"{path}: {place}: not a JSON object", hint='write {"column": "value", ...}'
             )
-        _check_columns(path, place, list(found), columns)
-        yield place, {name: _text(path, place, name, found[name]) for name in columns}
+        where = f"{path}: {place}"
+        at = columns.find(where, list(found))
+        yield place, {name: as_text(where, name, found[there]) for name, there in at.items()}
 
 
-def _parquet(path: Path, columns: Sequence[str]) -> Iterator[Placed]:
-    """The rows of a parquet file, through pyarrow where it is installed."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise DataError(
-            f"{path}: reading parquet needs pyarrow", hint="pip install 'bdpl-async[hub]'"
-        ) from error
-    try:
-        with path.open("rb") as raw, pyarrow.parquet.ParquetFile(raw) as file:
-            _check_columns(path, "schema", list(file.schema_arrow.names), columns)
-            batches = file.iter_batches(batch_size=1000, columns=list(columns))
-            rows = (row for batch in batches for row in batch.to_pylist())
-            for number, row in enumerate(rows, start=1):
-                place = f"row {number}"
-                yield place, {name: _text(path, place, name, row[name]) for name in columns}
-    except pyarrow.ArrowException as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path}: not readable parquet: {reason}", hint="write it anew") from error
-
-
-_READERS: Mapping[str, Callable[[Path, Sequence[str]], Iterator[Placed]]] = {
+_READERS: Mapping[str, Callable[[Path, Columns], Iterator[Placed]]] = {
     ".tsv": _tsv,
     ".csv": _csv,
     ".jsonl": _jsonl,
-    ".parquet": _parquet,
+    ".parquet": read_parquet,
 }
 
 
@@ -252,56 +241,7 @@ def _check_header(path: Path, header: list[str]) -> None:
             raise DataError(f"{path}: line 1: column {position} has no name", hint="name it")
     if len(set(header)) < len(header):
         twice = next(name for i, name in enumerate(header) if name in header[:i])
-        raise DataError(f"{path}: line 1: two columns {_short(twice)}", hint="rename one of them")
-
-
-def _check_columns(path: Path, place: str, there: Sequence[str], wanted: Sequence[str]) -> None:
-    """Refuse when a wanted column is not there, and guess what was meant."""
-    for name in wanted:
-        if name not in there:
-            names = ", ".join(_short(one) for one in there[:20]) or "none"
-            near = difflib.get_close_matches(name, there[:200], n=1)
-            guess = f"did you mean {_short(near[0])}? " if near else ""
-            raise DataError(
-                f"{path}: {place}: no column {_short(name)}",
-                hint=f"{guess}columns there are: {names}{', ...' * (len(there) > 20)}",
-            )
-
-
-def _checked(path: Path, place: str, row: Row) -> Row:
-    """The row itself, if every value is text that can be sent."""
-    for name, value in row.items():
-        if flaw := _flaw(value):
-            problem = f"{path}: {place}: column {_short(name)} {flaw}"
-            raise DataError(problem, hint="mend or drop the row")
-    return row
-
-
-def _flaw(value: str) -> str | None:
-    if len(value) > MAX_FIELD:
-        return f"is longer than {MAX_FIELD:,} characters"
-    if "\0" in value:
-        return "holds a NUL character"
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # JSON can spell it: "\\ud800"
-        return "holds half a surrogate pair, which is no text"
-    return None
-
-
-def _text(path: Path, place: str, column: str, value: object) -> str:
-    """A plain value as text: True is "true", 1 is "1", 1.0 is "1.0"."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return repr(value)
-    kind = "null" if value is None else type(value).__name__
-    raise DataError(
-        f"{path}: {place}: column {_short(column)} holds {kind}, not text or a number",
-        hint="write it as text, or drop the row",
-    )
+        raise DataError(f"{path}: line 1: two columns {short(twice)}", hint="rename one of them")
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -310,8 +250,3 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(members) < len(pairs):
         raise ValueError("a name stands twice in one object")
     return members
-
-
-def _short(name: str) -> str:
-    """A name as it may stand in a message: quoted, escaped, and not too long."""
-    return repr(name if len(name) <= 60 else name[:57] + "...")

@@ -264,6 +264,46 @@ def test_parquet_gives_the_same_rows(tmp_path: Path) -> None:
     assert "not readable parquet" in refusal(path)
 
 
+def test_parquet_of_the_hub_names_its_classes(tmp_path: Path) -> None:
+    """Class numbers become names where the metadata has them; other metadata change nothing."""
+    pyarrow = pytest.importorskip("pyarrow", reason="needs the extra hub")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra hub")
+    path = tmp_path / "a.parquet"
+    table = pyarrow.table({"text": ["a", "b", "c"], "label": [1, 0, -1]})
+    classes = {"info": {"features": {"label": {"names": ["bad", "fine"], "_type": "ClassLabel"}}}}
+    for meta, labels in (
+        (json.dumps(classes), ["fine", "bad", "-1"]),
+        ("{}", ["1", "0", "-1"]),
+        ("no json", ["1", "0", "-1"]),
+        ('{"info": {"features": {"label": {"names": [1]}}}}', ["1", "0", "-1"]),
+        ('{"info": []}', ["1", "0", "-1"]),
+    ):
+        parquet.write_table(table.replace_schema_metadata({"huggingface": meta}), path)
+        assert [row["label"] for row in read_rows(path, ["label"])] == labels
+
+
+# Other names, and fewer rows
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_names(tmp_path: Path, kind: str) -> None:
+    """A column may go by another name; its own comes first, then the others in their order."""
+    contents = {"tsv": "b\ta\tlabel\nB\tA\t1\n", "csv": "b,a,label\nB,A,1\n"}
+    path = write(tmp_path, f"x.{kind}", contents.get(kind, '{"b": "B", "a": "A", "label": 1}'))
+    for others, found in ((["a", "b"], "A"), (["b", "a"], "B"), (["c", "b"], "B")):
+        rows = read_rows(path, ["text", "label"], others={"text": others})
+        assert rows == [{"text": found, "label": "1"}]
+    assert read_rows(path, ["a"], others={"a": ["b"]}) == [{"a": "A"}]
+    with pytest.raises(DataError, match=r"no column 'text' \(nor 'c', 'd'\)"):
+        read_rows(path, ["text"], others={"text": ["c", "d"]})
+
+
+def test_no_more_rows_than_asked_for(tmp_path: Path) -> None:
+    """With `most` reading stops there: what is broken behind it is not seen."""
+    path = write(tmp_path, "a.tsv", "text\tlabel\nfine\t1\nbad\n")
+    assert read_rows(path, ["text"], most=1) == [{"text": "fine"}]
+
+
 # The hash
 
 

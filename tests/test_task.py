@@ -43,6 +43,52 @@ def test_text(tmp_path: Path) -> None:
     assert text.after == "."
 
 
+def test_facing(tmp_path: Path) -> None:
+    """A causal model reads the template that is for it, if there is one; nothing else changes."""
+    plain = Task.from_toml(write_task(tmp_path))
+    assert plain.facing(True) is plain.facing(False) is plain
+    key = {"task.causal": "{prompt} {text} Verdict: {mask}"}
+    task = Task.from_toml(write_task(tmp_path), overrides={**key})
+    causal = task.facing(True)
+    assert causal.template.text == "{prompt} {text} Verdict: {mask}"
+    assert task.template.text == "{prompt} {text} It was {mask}."
+    assert causal.facing(False) == task
+    assert (causal.train, causal.data_sha256) == (task.train, plain.data_sha256)
+
+
+def test_both_templates_find_their_columns(tmp_path: Path) -> None:
+    """Rows keep the columns of either template, and the candidates come from all of them."""
+    path = write_task(tmp_path)
+    more = "text\tnote\tlabel\nsoup soup\tzebra zebra\t0\nsoup hat\tzebra fox\t1\n"
+    (tmp_path / "train.tsv").write_text(more)
+    (tmp_path / "dev.tsv").write_text(more)
+    task = Task.from_toml(path, overrides={"task.causal": "{prompt} {note} {text} {mask}"})
+    assert set(task.train.examples[0].columns) == {"text", "note"}
+    assert {"zebra", "soup"} <= set(task.vocabulary())
+    assert task.vocabulary() == task.facing(True).vocabulary()
+
+
+def test_other_names_and_spellings(tmp_path: Path) -> None:
+    """A user's own task may name other columns, values and files, and how its texts look."""
+    more = (
+        '[task.columns]\ntext = ["sentence"]\nlabel = ["class"]\n'
+        '[task.values]\nbad = "0"\ngood = "1"\n'
+        '[task.files]\ntrain = ["learn", "train"]\n'
+        '[task.looks]\ntext = "[a-z ]+$(?#small letters)"\n'
+    )
+    path = write_task(tmp_path, more=more)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    lines = [f"soup {word}\t{word}\n" for word in ["good", "bad"] * 4]
+    (folder / "learn.tsv").write_text("sentence\tclass\n" + "".join(lines))
+    task = Task.from_toml(path, data=folder)
+    for example in task.train.examples:
+        assert example.columns["text"].endswith(("bad", "good")[example.label])
+    (folder / "learn.tsv").write_text("sentence\tclass\n" + "".join(lines).replace("soup", "S"))
+    with pytest.raises(DataError, match=r"0 of 8 rows look like those of tiny \(small letters\)"):
+        Task.from_toml(path, data=folder)
+
+
 def test_unicode(tmp_path: Path) -> None:
     """Label values and words in any script are taken as they are."""
     path = write_task(tmp_path, ('"0" = " terrible", "1" = " great"', '"負" = "悪い", "é" = "bon"'))

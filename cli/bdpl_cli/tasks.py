@@ -16,13 +16,30 @@ def tasks(
     from bdpl_async.config import builtin_tasks, load_config
     from bdpl_cli.stdout import print_json
 
-    tables = {name: load_config(path).task for name, path in builtin_tasks().items()}
-    rows = [
-        {"name": name, "metric": t.metric, "template": t.template, "labels": t.labels}
-        for name, t in tables.items()
-    ]
+    configs = {name: load_config(path) for name, path in builtin_tasks().items()}
     if json:
-        print_json(rows)
+        print_json(
+            [
+                {
+                    "name": name,
+                    "metric": config.task.metric,
+                    "template": config.task.template,
+                    "causal": config.task.causal or config.task.template,
+                    "labels": config.task.labels,
+                    "columns": [*config.task.texts, config.task.label],
+                    "k_shot": config.task.k_shot,
+                    "manual": config.prompt.manual,
+                    "data": "shipped" if config.task.train else "--data",
+                    "hub": config.task.hub and config.task.hub.path,
+                }
+                for name, config in configs.items()
+            ]
+        )
         return
-    for row in rows:
-        print(f"{row['name']:<10} {row['metric']:<10} {row['template']}")
+    for name, task in ((name, config.task) for name, config in configs.items()):
+        words = "/".join(word.strip() for word in task.labels.values())
+        columns = " ".join(task.texts)
+        data = "with its data" if task.train else "--data DIR"
+        if task.hub is not None and not task.train:
+            data += f", or the hub's {'/'.join(filter(None, (task.hub.path, task.hub.name)))}"
+        print(f"{name:<8}  {task.metric:<8}  {columns:<13}  {words}  ({data})")

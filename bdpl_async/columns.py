@@ -1,0 +1,107 @@
+"""Which columns are wanted of a file, by which names they may go, and what may stand in them.
+
+Every problem is a `DataError` that names the file, and the row, line or column.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bdpl_async.errors import DataError
+
+__all__ = ["Columns", "Row", "as_text", "checked", "short"]
+
+MAX_FIELD = 1_000_000
+"""Characters in one value; no model reads that far."""
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns asked for.
+
+    Attributes:
+        names: what the reader of the rows calls them.
+        others: what a file may call them instead; the first name that is there counts.
+    """
+
+    names: Sequence[str]
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def find(self, where: str, there: Sequence[str]) -> dict[str, str]:
+        """For each wanted column its name in a file that has the columns `there`.
+
+        Raises:
+            DataError: one is missing; `where` says in which file and line.
+        """
+        found = {}
+        for name in self.names:
+            known = [name, *self.others.get(name, ())]
+            present = [one for one in known if one in there]
+            if not present:
+                raise self._missing(where, name, there)
+            found[name] = present[0]
+        return found
+
+    def _missing(self, where: str, name: str, there: Sequence[str]) -> DataError:
+        names = ", ".join(short(one) for one in there[:20]) or "none"
+        near = difflib.get_close_matches(name, there[:200], n=1)
+        guess = f"did you mean {short(near[0])}? " if near else ""
+        others = [short(one) for one in self.others.get(name, ())]
+        instead = f" (nor {', '.join(others)})" if others else ""
+        return DataError(
+            f"{where}: no column {short(name)}{instead}",
+            hint=f"{guess}columns there are: {names}{', ...' * (len(there) > 20)}",
+        )
+
+
+def as_text(where: str, column: str, value: object) -> str:
+    """A plain value as text: True is "true", 1 is "1", 1.0 is "1.0".
+
+    Raises:
+        DataError: it is neither text nor a number.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return repr(value)
+    kind = "null" if value is None else type(value).__name__
+    raise DataError(
+        f"{where}: column {short(column)} holds {kind}, not text or a number",
+        hint="write it as text, or drop the row",
+    )
+
+
+def checked(where: str, row: Row) -> Row:
+    """The row itself, if every value is text that can be sent.
+
+    Raises:
+        DataError: one is not.
+    """
+    for name, value in row.items():
+        if flaw := _flaw(value):
+            raise DataError(f"{where}: column {short(name)} {flaw}", hint="mend or drop the row")
+    return row
+
+
+def _flaw(value: str) -> str | None:
+    if len(value) > MAX_FIELD:
+        return f"is longer than {MAX_FIELD:,} characters"
+    if "\0" in value:
+        return "holds a NUL character"
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can spell it: "\\ud800"
+        return "holds half a surrogate pair, which is no text"
+    return None
+
+
+def short(name: str) -> str:
+    """A name as it may stand in a message: quoted, escaped, and not too long."""
+    return repr(name if len(name) <= 60 else name[:57] + "...")
