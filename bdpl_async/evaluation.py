@@ -52,8 +52,8 @@ def logprob_array(outcomes: Sequence[object], classes: int) -> NDArray[np.float6
 
 
 def predictions(logprobs: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(n,) the likeliest label of each row; -1 where the model gave no answer."""
-    answered = ~np.isnan(logprobs).any(axis=1)
+    """(n,) the likeliest label of each row; -1 where there is no answer, or all are at -inf."""
+    answered = np.isfinite(logprobs.max(axis=1))  # at -inf: it said something, but no label
     return np.where(answered, np.argmax(np.nan_to_num(logprobs, nan=-np.inf), axis=1), -1)
 
 

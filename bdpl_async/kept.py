@@ -105,6 +105,8 @@ def _answers_of(labels: NDArray[np.int64], rows: object) -> Answers:
     logprobs = np.array(rows, np.float64)  # null becomes NaN
     if logprobs.ndim != 2 or len(logprobs) != len(labels):
         raise ValueError(f"{len(labels)} labels and answers of shape {logprobs.shape}")
+    absent = np.isnan(logprobs)  # a row of them is no answer, one among numbers minus infinity
+    logprobs[absent & ~absent.all(axis=1, keepdims=True)] = -np.inf
     return Answers(labels, logprobs)
 
 

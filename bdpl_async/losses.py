@@ -3,7 +3,7 @@
 Arrays go in as (..., C) float64 log-probabilities of the C label words and (...) class indices;
 losses come out as (...). Only differences between labels count, so it does not matter how much
 probability the model keeps for other words. A NaN in a row is a text without an answer, and the
-loss of that row is NaN.
+loss of that row is NaN. A model that says a label and no probabilities has the loss `zero_one`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["LOSSES", "Loss", "cross_entropy", "hinge", "log_softmax"]
+__all__ = ["LOSSES", "Loss", "cross_entropy", "hinge", "log_softmax", "zero_one"]
 
 Floats = NDArray[np.float64]
 Loss = Callable[[ArrayLike, ArrayLike], Floats]
@@ -57,6 +57,18 @@ def hinge(logprobs: ArrayLike, labels: ArrayLike, margin: float = 1.0) -> Floats
     np.put_along_axis(wrong, index, -np.inf, axis=-1)
     short: Floats = np.maximum(0.0, margin - (right - wrong.max(axis=-1)))
     return short
+
+
+def zero_one(logprobs: ArrayLike, labels: ArrayLike) -> Floats:
+    """0 where the right label alone is likeliest, else 1; a row all at minus infinity is 1."""
+    raw = np.asarray(logprobs, dtype=np.float64)
+    index = _indices(labels, raw)
+    right = _right(raw, index)[..., 0]
+    wrong = raw.copy()
+    np.put_along_axis(wrong, index, -np.inf, axis=-1)
+    lost: Floats = np.where(right > wrong.max(axis=-1), 0.0, 1.0)
+    lost[np.isnan(raw).any(axis=-1)] = np.nan
+    return lost
 
 
 LOSSES: Final[Mapping[str, Loss]] = MappingProxyType({"ce": cross_entropy, "hinge": hinge})

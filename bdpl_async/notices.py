@@ -11,6 +11,11 @@ from bdpl_async.usable import LOW_MASS
 __all__ = ["Notices", "opening"]
 
 FEWEST = 32  # answers before label mass is judged
+DECIDED = (
+    "{model} is read by its text and shows no probabilities: every loss is 0 or 1, and the search"
+    " learns slowly; give it more samples and examples (optimizer.samples, optimizer.batch), or"
+    " read the model in another way (--readout)"
+)
 
 
 def opening(session: Session, plan: Plan, steps: int | None) -> list[Event]:
@@ -28,7 +33,8 @@ def opening(session: Session, plan: Plan, steps: int | None) -> list[Event]:
         test=plan.test,
         steps=steps,
     )
-    notes = [Note(now, note) for note in (*found.notes, *plan.notes)]
+    said = (DECIDED.format(model=session.model),) if found.decides and plan.update else ()
+    notes = [Note(now, note) for note in (*found.notes, *said, *plan.notes)]
     return [started, Probed(now, found.batch, task.words, found.readout), *notes]
 
 

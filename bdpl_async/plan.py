@@ -49,6 +49,7 @@ class Plan:
         finalists: prompts that go into the selection.
         update: example evaluations of one update; 0 for a method that does not search.
         updates: what the rest of the grant buys; None without limits.
+        extra: texts that calibration asks with every prompt, beside its rows.
         notes: what a person should know about a split that had to be cut.
     """
 
@@ -58,6 +59,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     update: int = 0
     updates: int | None = None
+    extra: int = 0
 
     @property
     def baseline(self) -> Ask:
@@ -66,8 +68,9 @@ class Plan:
 
     def selection(self, finalists: int | None = None) -> list[Ask]:
         """The asks of choosing among the finalists."""
-        counts = evaluations(halving(finalists or self.finalists, self.dev))
-        return [Ask(count, "dev") for count in counts]
+        finalists = finalists or self.finalists
+        first, *more = evaluations(halving(finalists, self.dev))
+        return [Ask(count, "dev") for count in (first + finalists * self.extra, *more)]
 
     def closing(self, finalists: int | None = None) -> list[Ask]:
         """All asks after the last update: selection, then learned and empty prompt on test."""
@@ -76,12 +79,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What the task and the settings would like to have."""
+    """What the task and the settings would like to have; `extra` as in `Plan`."""
 
     update: int
     dev: int
     test: int
     finalists: int
+    extra: int = 0
 
 
 def total(price: Price, asks: Sequence[Ask]) -> Amount:
@@ -109,7 +113,9 @@ def make_plan(sizes: Sizes, budget: Budget, price: Price, used: Amount = NOTHING
     ledger = Ledger(budget)
     ledger.replay(used)
     dev = min(sizes.dev, FEWEST_DEV)
-    least = total(price, [Ask(sizes.update), Ask(dev, "dev"), Ask(dev, "dev", filled=False)])
+    least = total(
+        price, [Ask(sizes.update), Ask(dev + sizes.extra, "dev"), Ask(dev, "dev", filled=False)]
+    )
     if not ledger.fits(least):
         raise BudgetTooSmall(_too_small(sizes, dev, budget, least + used))
     plan = _with_test(_dev_part(sizes, ledger, price), sizes, ledger, price)
@@ -119,7 +125,7 @@ def make_plan(sizes: Sizes, budget: Budget, price: Price, used: Amount = NOTHING
 def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
     """As many finalists and dev examples as a quarter of the grant scores."""
     choices = [
-        Plan(dev, 0, finalists)
+        Plan(dev, 0, finalists, extra=sizes.extra)
         for dev in dict.fromkeys(_shrinking(sizes.dev, min(sizes.dev, FEWEST_DEV)))
         for finalists in dict.fromkeys((sizes.finalists, 4, 2))
         if finalists <= sizes.finalists
@@ -131,7 +137,7 @@ def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
         if ledger.share(cost) <= most and ledger.fits(rest):
             return _noted(plan, "dev", plan.dev, sizes.dev)
     smallest = min(sizes.dev, FEWEST_DEV)
-    return _noted(Plan(smallest, 0, 1), "dev", smallest, sizes.dev)
+    return _noted(Plan(smallest, 0, 1, extra=sizes.extra), "dev", smallest, sizes.dev)
 
 
 def _with_test(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
@@ -178,9 +184,11 @@ def _too_small(sizes: Sizes, dev: int, budget: Budget, least: Amount) -> str:
         if getattr(budget, name) is not None
     )
     update = f"one update takes {sizes.update} prompts, and " if sizes.update else ""
+    texts = ", texts to calibrate by included" if sizes.extra else ""
     return (
         f"the budget of {granted} is too small: {update}"
-        f"scoring the learned and the empty prompt on {dev} dev examples takes {2 * dev};"
+        f"scoring the learned and the empty prompt on {dev} dev examples takes"
+        f" {2 * dev + sizes.extra}{texts};"
         f" together at least {least.prompts} prompts in {least.requests} requests"
         + (f", about {least.tokens} tokens" if least.tokens else "")
         + (f", {least.usd:.4f} USD" if least.usd else "")

@@ -84,6 +84,11 @@ class Capabilities:
     price: Price | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def decides(self) -> bool:
+        """It says a label word and shows no probabilities: its scores order labels, no more."""
+        return self.readout == "text"
+
 
 class Line(Protocol):
     """A counted way to the model, which the gate lends to a probe."""

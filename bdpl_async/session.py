@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from bdpl_async.answers import Answers
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.cache import Cache
+from bdpl_async.calibration import Calibration, Offsets, refuse_decided
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config
-from bdpl_async.errors import ConfigError, ProviderRefused
+from bdpl_async.errors import ConfigError, ProviderRefused, UnusableAnswer
 from bdpl_async.evaluation import Evaluation, Gain, compare, evaluate, logprob_array
 from bdpl_async.gate import Gate
-from bdpl_async.losses import LOSSES
+from bdpl_async.losses import LOSSES, zero_one
 from bdpl_async.methods import searches
 from bdpl_async.plan import Plan, Sizes, make_plan
 from bdpl_async.probing import probe
@@ -60,10 +61,14 @@ class Session:
         """Put the task in front of the model; nothing is sent.
 
         Raises:
-            ConfigError: a budget in USD and no price, or a template that this model cannot read.
+            ConfigError: a budget in USD and no price, a template that this model cannot read, or
+                a calibration of what has no probabilities.
         """
         refuse_unbuilt(config)
         capabilities = capabilities_of(scorer)
+        if capabilities.decides or config.model.readout == "text":
+            refuse_decided(config, scorer.name)
+        task = task.facing(capabilities.causal)
         if capabilities.causal:
             _refuse_behind_mask(task)
         model = config.model
@@ -118,8 +123,11 @@ class Session:
         Raises:
             LabelError: a label word cannot be read off this model.
             ProviderError: the model cannot be used.
+            ConfigError: a calibration was asked for, and only words can be read off this model.
         """
         await probe(self.gate, self.scorer, self._sample())
+        if self.gate.capabilities.decides:
+            refuse_decided(self.config, self.model)
 
     def plan(self, budget: Budget | None = None) -> Plan:
         """Divide the grant, or `budget` instead, by the prices known now.
@@ -137,10 +145,16 @@ class Session:
 
     def _sizes(self) -> Sizes:
         settings, dev, test = self.config.optimizer, len(self.task.dev), len(self.task.test)
+        extra = len(self.calibration.extra)
         if not searches(self.config):
-            return Sizes(0, dev, test, 1)
-        update = settings.samples * min(settings.batch, len(self.task.train))
-        return Sizes(update, dev, test, settings.finalists)
+            return Sizes(0, dev, test, 1, extra)
+        update = settings.samples * (min(settings.batch, len(self.task.train)) + extra)
+        return Sizes(update, dev, test, settings.finalists, extra)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What the losses, and the learned prompt's scores, have taken off."""
+        return Calibration.of(self.config, self.task.template.columns)
 
     @property
     def _filled(self) -> Prompt:
@@ -155,29 +169,53 @@ class Session:
         return Request(texts, self.task.words)
 
     async def logprobs(self, prompts: Sequence[Prompt], examples: Sequence[Example]) -> Floats:
-        """(I, B, C) label log-probabilities of every prompt before every example.
+        """(I, B, C) label log-probabilities of every prompt before every example, as answered.
 
-        A text without a usable answer is a row of NaN.
+        A text without a usable answer is a row of NaN. Where the model is read by its text, an
+        answer that names no label word is one of minus infinity: it was answered, and is wrong.
         """
         texts = [self.task.text(prompt, example) for prompt in prompts for example in examples]
         classes = len(self.task.words)
-        array = logprob_array(await self.gate.score(texts), classes)
+        outcomes = await self.gate.score(texts)
+        array = logprob_array(outcomes, classes)
+        if self.gate.capabilities.decides:
+            array[[isinstance(outcome, UnusableAnswer) for outcome in outcomes]] = -np.inf
         return array.reshape(len(prompts), len(examples), classes)
 
     async def losses(self, prompts: Sequence[Prompt], examples: Sequence[Example]) -> Floats:
-        """(I, B) losses of the configured kind; NaN where the model gave no answer."""
+        """(I, B) losses of the configured kind, calibrated; NaN where the model gave no answer."""
         labels = np.array([example.label for example in examples], np.int64)
-        return self.loss(await self.logprobs(prompts, examples), labels)
+        calibration = self.calibration
+        answers = await self.logprobs(prompts, [*examples, *calibration.extra])
+        return self.loss(calibration.applied(answers), labels)
 
     def loss(self, logprobs: Floats, labels: NDArray[np.int64]) -> Floats:
-        """(I, B) losses from (I, B, C) log-probabilities and (B,) labels."""
-        loss = LOSSES[self.config.optimizer.loss]
+        """(I, B) losses from (I, B, C) log-probabilities and (B,) labels.
+
+        A model that is read by its text has the loss 0 or 1, whatever kind is configured.
+        """
+        decides = self.gate.capabilities.decides
+        loss = zero_one if decides else LOSSES[self.config.optimizer.loss]
         return loss(logprobs, np.tile(labels, (len(logprobs), 1)))
 
     async def answers(self, prompt: Prompt, split: Split, count: int | None = None) -> Answers:
-        """What one prompt gets on the first `count` examples of a split; on all of them without."""
+        """What one prompt gets on the first `count` examples of a split, as the model says it.
+
+        Without `count` on all of them. Nothing is calibrated.
+        """
         logprobs = await self.logprobs([prompt], split.examples[:count])
         return Answers(split.labels[:count], logprobs[0])
+
+    async def calibrated(self, prompt: Prompt, split: Split) -> tuple[Answers, Offsets | None]:
+        """What one prompt gets on a split, less offsets of its own; and these.
+
+        Calibration by the batch takes them from the texts of this very split, never its labels.
+        """
+        calibration, count = self.calibration, len(split)
+        answers = (await self.logprobs([prompt], [*split.examples, *calibration.extra]))[0]
+        offsets = calibration.frozen(calibration.offsets(answers[:count], answers[count:]))
+        rows = answers[:count] if offsets is None else offsets.applied(answers[:count])
+        return Answers(split.labels, rows), offsets
 
     async def evaluate(self, prompt: Prompt, split: Split, count: int | None = None) -> Evaluation:
         """The score of `answers`.
