@@ -3,19 +3,22 @@
 bdpl        softmax policy, leave-one-out policy gradient     policy_search
 bdpl-paper  simplex policy, AdamW, projection: the paper's    policy_search
 random      prompts drawn uniformly, the best kept            random_search
+greedy      influence pruning, then one token at a time       greedy
 manual      the prompt that a person wrote                    fixed
 empty       no prompt at all                                  fixed
+calibration the manual or the empty prompt, calibrated        fixed
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError
 from bdpl_async.methods.fixed import FixedPrompt
+from bdpl_async.methods.greedy import GreedySearch
 from bdpl_async.methods.method import Distributed, Method
 from bdpl_async.methods.policy_search import PolicySearch
 from bdpl_async.methods.random_search import RandomSearch
@@ -23,9 +26,9 @@ from bdpl_async.paper import PaperPolicy
 from bdpl_async.policy import Policy, max_kl_for
 from bdpl_async.records import Prompt
 
-__all__ = ["Distributed", "Method", "drawn", "make_method", "searches"]
+__all__ = ["Distributed", "Maker", "Method", "drawn", "make_method", "searches"]
 
-FIXED = ("manual", "empty")
+FIXED = ("manual", "empty", "calibration")
 PROMPTS = 64  # drawn to see how many tokens a prompt takes
 SAMPLE = 3  # names their random stream, apart from those of a run
 
@@ -35,44 +38,64 @@ def searches(config: Config) -> bool:
     return config.optimizer.method not in FIXED
 
 
-def make_method(config: Config, vocabulary: tuple[str, ...], updates: int) -> Method:
+Maker = Callable[[Config, tuple[str, ...], int, Prompt | None], Method]
+"""What `make_method` does, for those who bring a method of their own."""
+
+
+def make_method(
+    config: Config, vocabulary: tuple[str, ...], updates: int, start: Prompt | None = None
+) -> Method:
     """The method that ``optimizer.method`` names.
 
     Args:
         config: its settings.
-        vocabulary: N candidates.
+        vocabulary: N candidates, the tokens of `start` among them.
         updates: how many updates are planned; a policy paces itself by it.
+        start: a prompt to begin around, for the method bdpl.
 
     Raises:
-        ConfigError: `manual` without ``prompt.manual``, or a method that is not built yet.
+        ConfigError: `manual` without ``prompt.manual``.
     """
     settings, length, size = config.optimizer, config.prompt.length, len(vocabulary)
     match settings.method:
         case "bdpl":
-            pace = max_kl_for(updates, size) if settings.max_kl is None else settings.max_kl
-            policy = Policy(length, size, lr=settings.lr, max_kl=pace)
-            return PolicySearch(policy, vocabulary)
+            return PolicySearch(_policy(config, vocabulary, updates, start), vocabulary, start)
         case "bdpl-paper":
             return PolicySearch(PaperPolicy(length, size, lr=settings.lr), vocabulary)
         case "random":
             return RandomSearch(length, vocabulary)
-        case "empty":
-            return FixedPrompt(Prompt())
-        case "manual":
-            if config.prompt.manual is None:
-                raise ConfigError(
-                    "prompt.manual: the method 'manual' needs a prompt to send",
-                    hint='add manual = "..." under [prompt], or --set prompt.manual="..."',
-                )
-            return FixedPrompt(Prompt.of(config.prompt.manual))
-        case other:
-            raise ConfigError(f"optimizer.method: {other!r} is not built yet")
+        case "greedy":
+            return GreedySearch(length, vocabulary, updates)
+        case _:  # one of FIXED
+            return FixedPrompt(_fixed(config))
+
+
+def _fixed(config: Config) -> Prompt:
+    """What a method sends that searches nothing; `calibration` is the session's work."""
+    method, manual = config.optimizer.method, config.prompt.manual
+    if method == "manual" and manual is None:
+        raise ConfigError(
+            "prompt.manual: the method 'manual' needs a prompt to send",
+            hint='add manual = "..." under [prompt], or --set prompt.manual="..."',
+        )
+    return Prompt() if method == "empty" else Prompt.of(manual or "")
+
+
+def _policy(
+    config: Config, vocabulary: tuple[str, ...], updates: int, start: Prompt | None
+) -> Policy:
+    settings, size = config.optimizer, len(vocabulary)
+    pace = max_kl_for(updates, size) if settings.max_kl is None else settings.max_kl
+    tokens = () if start is None else start.tokens
+    rows = [vocabulary.index(token) for token in tokens]
+    share = settings.share
+    return Policy(config.prompt.length, size, lr=settings.lr, max_kl=pace, share=share, start=rows)
 
 
 def drawn(config: Config, vocabulary: Sequence[str]) -> list[Prompt]:
     """Some prompts as the run will send: drawn at random, or the one that is not learned."""
     if not vocabulary:
-        manual = config.optimizer.method == "manual"
+        manual = config.optimizer.method in ("manual", "calibration")
         return [Prompt.of(config.prompt.manual or "" if manual else "")]
     rng = np.random.default_rng([config.run.seed, SAMPLE])
     rows = rng.integers(len(vocabulary), size=(PROMPTS, config.prompt.length))

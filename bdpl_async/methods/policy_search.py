@@ -19,11 +19,15 @@ class PolicySearch:
     Args:
         policy: the distributions and their update.
         vocabulary: N candidates; index j of the policy is ``vocabulary[j]``.
+        start: the prompt that the policy begins around; it is always among the finalists.
     """
 
-    def __init__(self, policy: PromptPolicy, vocabulary: tuple[str, ...]) -> None:
+    def __init__(
+        self, policy: PromptPolicy, vocabulary: tuple[str, ...], start: Prompt | None = None
+    ) -> None:
         self._policy = policy
         self._vocabulary = vocabulary
+        self._start = [] if start is None else [start]
         self._asked: Indices = np.zeros((0, 0), np.int64)
 
     def ask(self, rng: np.random.Generator, count: int) -> list[Prompt]:
@@ -60,7 +64,7 @@ class PolicySearch:
             logs = np.log(probabilities)
         likelihood = logs[np.arange(rows.shape[1]), rows].sum(axis=1)
         ranked = [self._prompt(rows[i]) for i in np.argsort(-likelihood, kind="stable")]
-        return list(dict.fromkeys([self.best(), *ranked]))[:count]
+        return list(dict.fromkeys([self.best(), *self._start, *ranked]))[:count]
 
     def snapshot(self) -> Snapshot:
         """All state as arrays that later updates do not touch."""
