@@ -119,9 +119,13 @@ TOML = [
     ('"simulated/x"', '"vllm/x"\napi_key_env = "NO_KEY"', "model.api_key_env"),
     ('"simulated/x"', '"simulated/x"\nbase_url = "http://h"', "there is no server"),
     ('"simulated/x"', '"simulated/x"\nprice_in = 1.0', "price_in and price_out go together"),
-    ("[model]", '[[models]]\nname = "simulated/y"\n[model]', "models: not built yet"),
+    (
+        "[model]",
+        '[[models]]\nname = "simulated/y"\n[model]',
+        "models: several models are for compare and transfer",
+    ),
     ("size = 20", 'size = 20\nvocabulary = "no.txt"', "no.txt"),
-    ("steps = 2", 'calibration = "batch"', "calibration"),
+    ("steps = 2", 'calibration = "much"', "optimizer.calibration"),
 ]
 
 
@@ -207,8 +211,7 @@ OPTIONS: list[tuple[tuple[str, ...], str]] = [
     (("--readout", "bogus"), "--readout"),
     (("--method", "bogus"), "optimizer.method = 'bogus'"),
     (("--method", "manual"), "prompt.manual"),
-    (("--method", "greedy"), "not built yet"),
-    (("--method", "calibration"), "not built yet"),
+    (("--method", "calibration", "--readout", "text"), "no probabilities to calibrate"),
     (("--model", "nope/x"), "unknown provider 'nope'"),
     (("--model", "simulated"), "PROVIDER/MODEL"),
     (("--model", ""), "PROVIDER/MODEL"),
@@ -273,7 +276,7 @@ def test_unreadable(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) ->
     bench.refuses(name, "Permission denied")
 
 
-UNBUILT = "resume compare sweep transfer explain report export init"
+UNBUILT = "resume report export init"
 
 
 @pytest.mark.parametrize("name", [*UNBUILT.split(), "nosuch"])

@@ -239,6 +239,50 @@ def test_eval(task: Path, tmp_path: Path, capsys: Capsys) -> None:
     assert orjson.loads(given.out)["score"] == document["score"]
 
 
+@pytest.mark.parametrize("kind", ["batch", "contextual"])
+def test_eval_calibrated(task: Path, tmp_path: Path, capsys: Capsys, kind: str) -> None:
+    """eval --run takes off what the run took off; --prompt finds offsets anew, and says by what."""
+    setting = ("--set", f"optimizer.calibration={kind}")
+    command(capsys, "run", task, "--out", "run", *setting)
+    result = orjson.loads((tmp_path / "run" / "result.json").read_bytes())
+    assert result["calibration"]["kind"] == kind
+    done = command(capsys, "eval", task, "--run", "run", "--json")
+    document = orjson.loads(done.out)
+    assert document["calibration"] == result["calibration"]
+    assert document["score"] == result["test"]["score"]
+    assert document["usage"]["prompts"] == 8
+    given = ("--prompt", result["prompt"], "--split", "train", *setting)
+    found = orjson.loads(command(capsys, "eval", task, *given, "--json").out)
+    assert found["usage"]["prompts"] == 12 + 3 * (kind == "contextual")
+    same = found["calibration"] == result["calibration"]
+    assert same == (kind == "contextual")  # the batch is that of the split
+    plain = command(capsys, "eval", task, *given).out
+    how = {"batch": "batch, by the texts of train", "contextual": "contextual, anew"}[kind]
+    assert f"calibrated ({how})" in plain
+    again = command(capsys, "eval", task, "--run", "run").out
+    assert f"calibrated ({kind}, as the run was)" in again
+    raw = orjson.loads(command(capsys, "eval", task, "--prompt", "x", "--json").out)
+    assert raw["calibration"] is None
+
+
+def test_eval_refuses_the_offsets_of_another_task(
+    task: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    """Offsets for other labels, or that are none, are refused before anything is sent."""
+    command(capsys, "run", task, "--out", "run", "--set", "optimizer.calibration=batch")
+    file = tmp_path / "run" / "result.json"
+    result = orjson.loads(file.read_bytes())
+    for offsets, part in [
+        ({"kind": "batch", "offsets": [0.0, 0.0, 0.0]}, "3 calibration offsets, and tiny has 2"),
+        ({"kind": "batch", "offsets": [None, 0.0]}, "no result to take a prompt from"),
+        ("batch", "no result to take a prompt from"),
+    ]:
+        file.write_bytes(orjson.dumps({**result, "calibration": offsets}))
+        done = command(capsys, "eval", task, "--run", "run")
+        assert (done.code, done.out) == (2, "")
+        assert part in done.err
+
+
 def test_eval_plain(task: Path, capsys: Capsys) -> None:
     """eval of the empty prompt is a line that says so, on stdout; escapes in a prompt are shown."""
     done = command(capsys, "eval", task, "--prompt", "", "--split", "dev")
@@ -250,8 +294,18 @@ def test_eval_plain(task: Path, capsys: Capsys) -> None:
 def test_tasks(capsys: Capsys) -> None:
     """tasks lists what is built in, and --json is one document."""
     document = orjson.loads(command(capsys, "tasks", "--json").out)
-    assert "reviews" in [row["name"] for row in document]
-    assert command(capsys, "tasks").out.startswith("reviews")
+    rows = {row["name"]: row for row in document}
+    names = "reviews sst2 mnli mnli-mm qqp mrpc cola qnli rte ci se rct hp"
+    assert list(rows) == names.split()
+    keys = {"name", "metric", "template", "causal", "labels", "columns", "data", "hub", "manual"}
+    assert all(keys <= set(row) for row in document)
+    assert (rows["reviews"]["data"], rows["cola"]["data"]) == ("shipped", "--data")
+    assert rows["qnli"]["columns"] == ["text_a", "text_b", "label"]
+    lines = command(capsys, "tasks").out.splitlines()
+    assert [line.split()[0] for line in lines] == names.split()
+    assert "with its data" in lines[0]
+    assert "mcc" in lines[6]
+    assert "no/yes  (--data DIR" in lines[6]
 
 
 def test_vocab(task: Path, tmp_path: Path, capsys: Capsys) -> None:

@@ -25,7 +25,7 @@ from bdpl_providers.roberta import Roberta
 from bdpl_providers.simulated import Simulated
 from tests.workbench import WORDS, Length, write_task
 
-CLOSE = 1.05
+CLOSE = 1.06  # what is learned may be that much shorter in tokens than what was drawn
 Settings = dict[str, str | int | float | None]
 
 

@@ -114,9 +114,8 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("--set", "task.template={mask} {prompt} {text}", "--model", "vllm/x"), "behind {mask}"),
     (("--set", "task.template={prompt} {mask} {text}", "--model", "vllm/x"), "no column of the"),
     (("--steps", "0"), "optimizer.steps"),
-    (("--method", "greedy"), "not built yet"),
     (("--method", "manual"), "prompt.manual"),
-    (("--set", "optimizer.calibration=batch"), "optimizer.calibration: not built yet"),
+    (("--set", "optimizer.calibration=much"), "optimizer.calibration"),
 ]
 
 

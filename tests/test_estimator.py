@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bdpl_async.estimator import (
     leave_one_out,
     logit_gradient,
+    pooled,
     probability_gradient,
     sampled_weight,
 )
@@ -173,3 +174,25 @@ def test_the_level_of_the_losses_does_not_matter(
     raised = logit_gradient(samples, losses + level, probabilities)
     plain = logit_gradient(samples, losses, probabilities)
     np.testing.assert_allclose(raised, plain, rtol=0, atol=1e-11)
+
+
+@given(draws(), st.floats(0, 100))
+def test_pooling_points_downhill_wherever_the_gradient_does(
+    drawn: tuple[Indices, Floats, Floats], share: float
+) -> None:
+    """The pooled direction never opposes the gradient; share 0 is the gradient itself."""
+    gradient = logit_gradient(*drawn)
+    assert (pooled(gradient, share) * gradient).sum() >= (gradient**2).sum() - 1e-9
+    np.testing.assert_array_equal(pooled(gradient, 0.0), gradient)
+
+
+@given(draws(), st.floats(0, 100))
+def test_pooling_is_the_gradient_of_shared_and_own_logits(
+    drawn: tuple[Indices, Floats, Floats], share: float
+) -> None:
+    """A step on s and d of logits sqrt(share / n) s_j + d_ij moves the logits along `pooled`."""
+    gradient = logit_gradient(*drawn)
+    scale = np.sqrt(share / len(gradient))
+    common = scale * gradient.sum(axis=0)  # chain rule: dL/ds_j = scale * sum_i g_ij
+    moved = scale * common + gradient
+    np.testing.assert_allclose(pooled(gradient, share), moved, rtol=1e-9, atol=1e-9)

@@ -38,3 +38,13 @@ def test_the_interval_is_decided_by_the_seed() -> None:
     assert found[0] == found[1]
     assert found[0].score == found[2].score
     assert found[0].ci95[0] < found[0].score < found[0].ci95[1]
+
+
+def test_an_answer_that_names_no_label_is_wrong() -> None:
+    """All labels at minus infinity is no prediction; one of them there is ruled out, no more."""
+    never = -np.inf
+    assert predictions(np.array([[never, never], [never, -1.0], [-1.0, never]])).tolist() == [
+        -1,
+        1,
+        0,
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from bdpl_async.errors import ConfigError
@@ -73,3 +74,13 @@ def test_what_is_no_run_is_not_finished(tmp_path: Path, folder: Path) -> None:
     for content in ("", "{}", text.replace('"steps",', '"interrupted",', 1)):
         (folder / "result.json").write_text(content)
         assert not finished(folder)
+
+
+def test_a_label_that_was_ruled_out_is_no_missing_answer(folder: Path) -> None:
+    """JSON has null for minus infinity and for NaN: a row of them alone had no answer."""
+    document = {"dev": {"labels": [0, 1], "learned": [[None, -0.5], [None, None]]}}
+    (folder / "answers.json").write_bytes(orjson.dumps(document))
+    found = read_run(folder).answers["dev"]["learned"]
+    assert found.logprobs[0].tolist() == [-np.inf, -0.5]
+    assert np.isnan(found.logprobs[1]).all()
+    assert found.predictions.tolist() == [1, -1]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bdpl_async.losses import FLOOR, LOSSES, cross_entropy, hinge, log_softmax
+from bdpl_async.losses import FLOOR, LOSSES, cross_entropy, hinge, log_softmax, zero_one
 
 Rows = NDArray[np.float64]
 
@@ -118,3 +118,19 @@ def test_a_single_label_is_refused() -> None:
     """With one label there is nothing to learn."""
     with pytest.raises(ValueError, match="two labels"):
         hinge([[-1.0]], [0])
+
+
+@given(rows())
+def test_a_decision_is_right_or_wrong(drawn: tuple[Rows, NDArray[np.int64]]) -> None:
+    """0 where the right label leads all others, 1 where it does not, also where it only draws."""
+    logprobs, labels = drawn
+    for row, label, loss in zip(logprobs, labels, zero_one(logprobs, labels), strict=True):
+        assert loss == (0.0 if row[label] > np.delete(row, label).max() else 1.0)
+
+
+def test_a_decision_for_no_label_is_wrong_and_no_answer_is_none() -> None:
+    """All at minus infinity is an answer without a label; NaN is no answer."""
+    never, nan = -np.inf, np.nan
+    found = zero_one([[never, never], [nan, nan], [nan, 0.0], [never, -1.0]], [0, 0, 1, 1])
+    assert found[[0, 3]].tolist() == [1.0, 0.0]
+    assert np.isnan(found[[1, 2]]).all()

@@ -254,3 +254,18 @@ async def test_events_are_in_order_of_time_whatever_happens(
     assert run.result().stop_reason == "budget"
     assert kinds(events).count("retry") >= (1 if last > 40 else 2)
     assert [event.t for event in events] == sorted(event.t for event in events)
+
+
+async def test_a_search_by_words_alone_is_warned_of(tmp_path: Path) -> None:
+    """A model without probabilities is named before the search, with what helps; once."""
+
+    class Wordy(Length):
+        capabilities = Capabilities(readout="text")
+
+    for method, times in (("bdpl", 1), ("empty", 0)):  # what does not search is not slow
+        task = Task.from_toml(write_task(tmp_path), overrides={"optimizer.method": method})
+        session = Session.prepare(task, Wordy(), task.config)
+        notes = [one for one in opening(session, session.plan(), 1) if isinstance(one, Note)]
+        found = [note.message for note in notes if "every loss is 0 or 1" in note.message]
+        assert len(found) == times
+        assert all("mine/length" in one and "--readout" in one for one in found)

@@ -21,6 +21,7 @@ SIZES = st.builds(
     dev=st.integers(1, 300),
     test=st.integers(0, 2000),
     finalists=st.integers(1, 16),
+    extra=st.sampled_from([0, 0, 3]),
 )
 
 
@@ -46,7 +47,7 @@ def whole(plan: Plan, sizes: Sizes) -> list[Ask]:
 def smallest(sizes: Sizes) -> list[Ask]:
     """One update, and the least that the learned and the empty prompt are scored on."""
     least = min(sizes.dev, 32)
-    return [Ask(least, "dev", filled=False), Ask(sizes.update), Ask(least, "dev")]
+    return [Ask(least, "dev", filled=False), Ask(sizes.update), Ask(least + sizes.extra, "dev")]
 
 
 def counted(asks: list[Ask]) -> int:
@@ -224,3 +225,25 @@ def test_longer_rows_are_fewer_rows(split: str) -> None:
     other = {"dev": "test", "test": "dev"}[split]
     assert getattr(longer, other) == getattr(alike, other)
     assert any(f" {split} examples" in note for note in longer.notes)
+
+
+def test_texts_to_calibrate_by_are_asked_once_per_prompt() -> None:
+    """Each finalist asks for them in its first round; test and the empty prompt do without."""
+    plain = Plan(dev=40, test=7, finalists=4)
+    plan = replace(plain, extra=3)
+    first, *more = plain.closing()
+    assert plan.closing() == [Ask(first.count + 4 * 3, "dev"), *more]
+    assert plan.selection(1) == [Ask(40 + 3, "dev")]
+    assert plan.baseline == plain.baseline
+    made = make_plan(Sizes(140, 32, 40, 8, 3), Budget(prompts=3000), price(1))
+    assert (made.extra, made.update) == (3, 140)
+
+
+def test_the_refusal_counts_texts_to_calibrate_by() -> None:
+    """The message says what it would take with them, and that is then accepted."""
+    sizes = Sizes(35, 8, 0, 8, 3)
+    with pytest.raises(
+        BudgetTooSmall, match=r"takes 19, texts to calibrate by included; .* 54 pro"
+    ):
+        make_plan(sizes, Budget(prompts=53), price(1))
+    assert make_plan(sizes, Budget(prompts=54), price(1)).dev == 8

@@ -39,10 +39,14 @@ def paper_policy(length: int, size: int) -> PromptPolicy:
     return PaperPolicy(length, size, lr=0.02)
 
 
-both = pytest.mark.parametrize("make", [softmax_policy, paper_policy])
+def shared_policy(length: int, size: int) -> PromptPolicy:
+    return Policy(length, size, max_kl=0.05, share=3.0)
 
 
-@pytest.mark.parametrize("make", [softmax_policy, paper_policy])
+both = pytest.mark.parametrize("make", [softmax_policy, shared_policy, paper_policy])
+
+
+@both
 def test_fifty_thousand_random_steps_stay_on_the_simplex(make: Make) -> None:
     """No losses, wild in scale or all the same, ever give NaN or a row off the simplex."""
     rng = np.random.default_rng(0)
@@ -248,7 +252,7 @@ def test_a_policy_without_a_choice_is_refused(
         kind(length, size)
 
 
-@both
+@pytest.mark.parametrize("make", [softmax_policy, paper_policy])
 def test_a_small_bandit_is_solved(make: Make) -> None:
     """With noisy losses that add up over positions, the best token wins at every position."""
     rng = np.random.default_rng(6)
@@ -327,3 +331,32 @@ def test_the_policy_needs_numpy_alone() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_shared_positions_learn_a_token_that_is_good_anywhere_sooner() -> None:
+    """Where a token is worth the same at every position, sharing needs fewer losses."""
+    worth = np.random.default_rng(3).normal(size=50)
+    found = []
+    for share in (0.0, 3.0):
+        rng, policy = np.random.default_rng(1), Policy(8, 50, max_kl=0.05, share=share)
+        for _ in range(30):
+            samples = policy.ask(rng, 10)
+            policy.tell(samples, -worth[samples].sum(axis=1) + rng.normal(size=10))
+        found.append(worth[policy.probabilities.argmax(axis=1)].mean())
+    assert found[1] > found[0] + 0.3
+
+
+def test_shared_positions_still_learn_what_each_position_wants() -> None:
+    """Where every position wants another token, sharing is in the way at first and no further."""
+    rng, policy = np.random.default_rng(0), Policy(5, 8, max_kl=0.05, share=3.0)
+    for _ in range(300):
+        samples = policy.ask(rng, 10)
+        policy.tell(samples, (samples != np.arange(5)).sum(axis=1).astype(np.float64))
+    assert policy.probabilities.argmax(axis=1).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_start_has_even_odds_at_its_positions_and_none_elsewhere() -> None:
+    """Each token of the start is as likely as all others together; the other positions are open."""
+    rows = Policy(3, 10, start=[4, 7]).probabilities
+    np.testing.assert_allclose([rows[0, 4], rows[1, 7]], 0.5)
+    np.testing.assert_allclose(rows[2], 0.1)

@@ -318,7 +318,7 @@ def test_a_warm_cache_sends_nothing(kind: str, long: str | None, tmp_path: Path)
         async with FaultServer(Manners(price=PRICE)) as server:
             changes = () if kind == "steps" else (ENDLESS,)
             settings = WARM[kind] | PRICED | {"run__cache": str(tmp_path / "cache.db")}
-            settings |= {"model__batch_prompts": 4}
+            settings |= {"model__batch_prompts": 4, "optimizer__share": 0.0}  # or it settles early
             task = task_in(tmp_path, server, *changes, **settings)
             if long is not None:
                 lengthened(tmp_path, long)
@@ -355,7 +355,9 @@ def test_a_text_that_always_fails_fails_alone(kind: str, tmp_path: Path) -> None
                 overrides={
                     "model.name": "vllm/fake",
                     "model.base_url": server.url,
-                    "model.batch_prompts": 4,
+                    "model.batch_prompts": 1
+                    if kind in ("null", "nan")
+                    else 4,  # these hit one text
                     "model.timeout": 10.0,
                     "run.cache": "none",
                 },

@@ -5,10 +5,18 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bdpl_async.errors import BudgetTooSmall, ConfigError, ProviderRefused, RequestFailed
-from bdpl_async.records import Price, Prompt, Reply, Request, Score
+from bdpl_async.errors import (
+    BudgetTooSmall,
+    ConfigError,
+    ProviderError,
+    ProviderRefused,
+    RequestFailed,
+    UnusableAnswer,
+)
+from bdpl_async.records import Example, Price, Prompt, Reply, Request, Score
 from bdpl_async.scorer import Capabilities, Line
 from bdpl_async.session import Session
 from bdpl_async.task import Task
@@ -176,9 +184,106 @@ async def test_the_probe_is_planned_for_before_it_is_sent(tmp_path: Path) -> Non
 
 async def test_what_is_not_built_is_refused_in_python_too(tmp_path: Path) -> None:
     """A setting without an effect is an error, also where no command line checks it."""
-    task = Task.from_toml(write_task(tmp_path), overrides={"optimizer.calibration": "contextual"})
-    with pytest.raises(ConfigError, match=r"optimizer\.calibration: not built yet"):
+    task = Task.from_toml(write_task(tmp_path), overrides={"run.cache": "redis://h"})
+    with pytest.raises(ConfigError, match=r"run\.cache: not built yet"):
         await Session.open(task, Length(), task.config)
+
+
+async def test_losses_are_calibrated_and_answers_are_not(tmp_path: Path) -> None:
+    """A constant lean goes out of the losses by the texts asked beside; answers stay raw."""
+
+    class Leaning(Length):
+        seen: list[str] = []  # noqa: RUF012
+
+        async def score(self, request: Request) -> Reply:
+            self.seen += [text.before for text in request.texts]
+            good = [
+                2.0 * ("good" in text.before) - ("bad" in text.before) for text in request.texts
+            ]
+            return Reply([Score((-9.0, -5.0 + one)) for one in good])
+
+    prompts = [Prompt(), Prompt.of("one two")]
+    for kind in ("none", "batch", "contextual"):
+        overrides = {"optimizer.calibration": kind}
+        task, scorer = Task.from_toml(write_task(tmp_path), overrides=overrides), Leaning()
+        session = await Session.open(task, scorer, task.config)
+        scorer.seen.clear()
+        rows = task.dev.examples[:4]
+        losses = await session.losses(prompts, rows)
+        assert losses.shape == (2, 4)
+        assert len(scorer.seen) == 2 * (4 + 3 * (kind == "contextual"))
+        assert (losses.mean() > 1.5) == (kind == "none")
+        raw = await session.logprobs(prompts, rows)
+        assert raw.max() == -3.0
+        assert (await session.answers(prompts[0], task.dev)).logprobs.max() == -3.0
+
+
+class Wordy(Length):
+    """It says words and shows no probabilities; of some texts it says none of the labels."""
+
+    capabilities = Capabilities(readout="text")
+
+    async def score(self, request: Request) -> Reply:
+        self.requests += 1
+        return Reply([self.said(text.before) for text in request.texts])
+
+    def said(self, text: str) -> Score | ProviderError:
+        if "10" not in text:
+            return RequestFailed("lost")
+        if "104" in text:
+            return UnusableAnswer("I would not know", retryable=False)
+        return Score((-2.3, -0.1) if "good" in text else (-0.1, -2.3))
+
+
+@pytest.mark.parametrize("loss", ["ce", "hinge"])
+async def test_a_word_is_right_or_wrong(tmp_path: Path, loss: str) -> None:
+    """Losses are 0 and 1; an answer without a label word is wrong, a lost one is none."""
+    task = Task.from_toml(write_task(tmp_path), overrides={"optimizer.loss": loss})
+    session = await Session.open(task, Wordy(), task.config)
+    rows = [Example({"text": text}, label) for text, label in SAID.values()]
+    found = dict(zip(SAID, (await session.losses([Prompt()], rows))[0], strict=True))
+    assert (found["right"], found["also right"], found["wrong"], found["no label"]) == (0, 0, 1, 1)
+    assert np.isnan(found["lost"])
+    measured = await session.evaluate(Prompt(), task.dev)
+    assert (measured.unanswered, measured.score) == (1, 7 / 8)
+
+
+SAID = {
+    "right": ("good 10", 1),
+    "also right": ("bad 10", 0),
+    "wrong": ("good 10", 0),
+    "no label": ("good 104", 1),
+    "lost": ("good 2", 1),
+}
+
+
+@pytest.mark.parametrize("key", ["calibration", "method"])
+async def test_words_cannot_be_calibrated(tmp_path: Path, key: str) -> None:
+    """It is refused unsent where it is known that words are read, else once the probe knows it."""
+    value = {"calibration": "batch", "method": "calibration"}[key]
+
+    class Found(Length):
+        async def probe(self, request: Request, line: Line) -> Capabilities:
+            return Capabilities(readout="text")
+
+    for scorer, read in ((Wordy(), "auto"), (Length(), "text"), (Found(), "auto")):
+        overrides = {f"optimizer.{key}": value, "model.readout": read}
+        task = Task.from_toml(write_task(tmp_path), overrides=overrides)
+        with pytest.raises(
+            ConfigError, match=rf"optimizer\.{key} = '{value}': mine/length is read by"
+        ):
+            await Session.open(task, scorer, task.config)
+        assert scorer.requests == 0
+
+
+async def test_a_causal_model_reads_the_template_for_it(tmp_path: Path) -> None:
+    """A task that has a template for causal models is asked by it where the model is one."""
+    own = {"task.causal": "{prompt} {text} So it was {mask}"}
+    task = Task.from_toml(write_task(tmp_path), overrides=own)
+    row = task.dev.examples[0]
+    for scorer, words in ((Causal(), "So it was"), (Length(), "It was")):
+        session = Session.prepare(task, scorer, task.config)
+        assert words in session.task.text(Prompt(), row).before
 
 
 async def test_log_probabilities_stand_by_prompt_and_example(tmp_path: Path) -> None:
