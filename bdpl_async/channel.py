@@ -137,7 +137,7 @@ class Channel:
         """Reserve, wait for a turn, try once, settle; the ledger is right whatever happens."""
         reservation, ticket = self._at_once(bound) or await self._in_turn(bound)
         self.halt.flying += 1
-        patience = self._patience()
+        patience, sent = self._patience(), self._clock()
         try:
             if patience is None:  # a timer costs more than all else here
                 answer = await exchange()
@@ -157,6 +157,7 @@ class Channel:
             raise
         else:
             usage = self._settle(reservation, ticket, answer, reported)
+            self.traffic.latencies.add(self._clock() - sent)
         finally:
             self.halt.landed()
             self._land()

@@ -12,98 +12,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
 from bdpl_async.errors import ConfigError
 from bdpl_async.keyerrors import explain
 from bdpl_async.overrides import Value, lay_over
-from bdpl_async.template import Template
+from bdpl_async.table import Count, Filled, Positive, Table
+from bdpl_async.tasktable import TaskTable
 from bdpl_async.textfile import exists, read_text
 
 __all__ = ["Config", "builtin_tasks", "load_config", "resolve_task"]
 
 MAX_FILE_BYTES = 1_000_000
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Filled = Annotated[str, Field(min_length=1)]
+GLUE = ("sst2", "mnli", "mnli-mm", "qqp", "mrpc", "cola", "qnli", "rte")
+BUILTIN = ("reviews", *GLUE, "ci", "se", "rct", "hp")
 
 
-class _Table(BaseModel):
-    """A TOML table: no key that we do not know, no silent conversion, no change afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class TaskTable(_Table):
-    """[task]: the data, the template and the label words.
-
-    The metric `f1` takes the label that is written second as the positive one.
-    """
-
-    name: Filled
-    train: Filled
-    dev: Filled | None = None
-    test: Filled | None = None
-    label: Filled = "label"
-    template: str
-    labels: dict[str, str]
-    metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
-    k_shot: Count | None = None
-
-    @model_validator(mode="after")
-    def _f1_has_two_sides(self) -> Self:
-        if self.metric == "f1" and len(self.labels) != 2:
-            raise ValueError(
-                f"metric 'f1' needs two labels, the positive one second, not {len(self.labels)};"
-                " macro_f1 takes more"
-            )
-        return self
-
-    @field_validator("template")
-    @classmethod
-    def _readable(cls, template: str) -> str:
-        try:
-            return Template.parse(template).text
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-
-    @field_validator("labels")
-    @classmethod
-    def _distinct(cls, labels: dict[str, str]) -> dict[str, str]:
-        """At least two label words, each once and not empty."""
-        if len(labels) < 2:
-            raise ValueError(f"at least two labels are needed, not {len(labels)}")
-        owner: dict[str, str] = {}
-        for value, word in labels.items():
-            if not word.strip():
-                raise ValueError(f"the label word of {value[:80]!r} is empty")
-            other = owner.setdefault(word.strip(), value)
-            if other != value:
-                raise ValueError(
-                    f"{other[:80]!r} and {value[:80]!r} share the label word {word[:80]!r};"
-                    " the model cannot tell them apart, give each a word of its own"
-                )
-        return labels
-
-
-class PromptTable(_Table):
+class PromptTable(Table):
     """[prompt]: how long a prompt is and what it is made of."""
 
     length: Annotated[int, Field(ge=1, le=1000)] = 10
     manual: str | None = None
+    start: Filled | None = None
+    start_from: Filled | None = None
     vocabulary_size: Annotated[int, Field(ge=2, le=1_000_000)] = 200
     vocabulary: Filled = "pmi"
     corpus: Filled | None = None
 
 
-class OptimizerTable(_Table):
+class OptimizerTable(Table):
     """[optimizer]: the method and its settings."""
 
     method: Literal["bdpl", "bdpl-paper", "manual", "empty", "calibration", "random", "greedy"] = (
@@ -116,10 +53,12 @@ class OptimizerTable(_Table):
     steps: Count | None = None
     lr: Positive | None = None
     max_kl: Positive | None = None
+    share: Annotated[float, Field(ge=0, le=1000)] = 3.0
     finalists: Annotated[int, Field(ge=1, le=256)] = 8
+    patience: Count | None = None
 
 
-class ModelTable(_Table):
+class ModelTable(Table):
     """[model]: who scores, and how it may be asked."""
 
     name: str = "roberta/builtin"
@@ -145,7 +84,7 @@ class ModelTable(_Table):
         return self
 
 
-class BudgetTable(_Table):
+class BudgetTable(Table):
     """[budget]: the grant; what is left out has no limit."""
 
     requests: Count | None = None
@@ -155,7 +94,7 @@ class BudgetTable(_Table):
     seconds: Positive | None = None
 
 
-class RunTable(_Table):
+class RunTable(Table):
     """[run]: what belongs to one run rather than to the task."""
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
@@ -166,21 +105,21 @@ class RunTable(_Table):
     ui: Literal["auto", "rich", "plain", "json", "none"] = "auto"
 
 
-class ChatTable(_Table):
+class ChatTable(Table):
     """[chat]: what a chat model is told around the text."""
 
     system: str | None = None
     ask: str | None = None
 
 
-class Config(_Table):
+class Config(Table):
     """One run's whole configuration, as written to run.toml."""
 
     task: TaskTable
     prompt: PromptTable = PromptTable()
     optimizer: OptimizerTable = OptimizerTable()
     model: ModelTable = ModelTable()
-    models: list[ModelTable] = []
+    models: list[ModelTable] = Field(default_factory=list)
     budget: BudgetTable = BudgetTable()
     run: RunTable = RunTable()
     chat: ChatTable = ChatTable()
@@ -220,9 +159,9 @@ class Config(_Table):
 
 
 def builtin_tasks() -> dict[str, Path]:
-    """The tasks that ship with the package: name -> TASK.toml."""
+    """The tasks that ship with the package: name -> TASK.toml; ours first, then the paper's."""
     folder = Path(__file__).parent / "tasks"
-    return {path.parent.name: path for path in sorted(folder.glob("*/task.toml"))}
+    return {name: folder / name / "task.toml" for name in BUILTIN}
 
 
 def resolve_task(name_or_path: str) -> Path:

@@ -24,6 +24,7 @@ from bdpl_async.records import Prompt, Reply, Request, Score, Text, Usage
 from bdpl_async.run import Run
 from bdpl_async.scorer import Capabilities, Counting, Line, Scorer, capabilities_of
 from bdpl_async.session import Session
+from bdpl_async.start import starting_prompt
 
 __all__ = ["Estimate", "estimate"]
 
@@ -158,7 +159,7 @@ async def _rehearse(session: Session, vocabulary: Sequence[str]) -> _Rehearsal:
     inner.plan()
     await inner.probe()
     plan, gate = inner.plan(), inner.gate
-    run = Run(inner, tuple(vocabulary), plan)
+    run = Run(inner, tuple(vocabulary), plan, starting_prompt(session.config))
     before = learned = closing = Amount()
     async for event in run.events():
         if isinstance(event, Step):

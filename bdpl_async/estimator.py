@@ -10,7 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["leave_one_out", "logit_gradient", "probability_gradient", "sampled_weight"]
+__all__ = [
+    "leave_one_out",
+    "logit_gradient",
+    "pooled",
+    "probability_gradient",
+    "sampled_weight",
+]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -63,6 +69,25 @@ def logit_gradient(samples: Indices, losses: Floats, probabilities: Floats) -> F
         (n, N).
     """
     return sampled_weight(samples, leave_one_out(losses), probabilities.shape[1])
+
+
+def pooled(gradient: Floats, share: float) -> Floats:
+    """The gradient as positions learn from each other: `share` times their mean is added to each.
+
+    It is the gradient step on logits ``z_ij = sqrt(share / n) s_j + d_ij``: what a token is worth
+    wherever it stands, and what it is worth at position i besides. ``I + (share / n) 1 1^T`` is
+    positive definite, so this points downhill wherever the gradient does; what all positions have
+    in common counts 1 + share times as much, and a position without news of a token believes the
+    others.
+
+    Args:
+        gradient: (n, N); share: 0 or more, 0 leaves every position to itself.
+
+    Returns:
+        (n, N).
+    """
+    together: Floats = gradient + share * gradient.mean(axis=0, keepdims=True)
+    return together
 
 
 def probability_gradient(samples: Indices, losses: Floats, probabilities: Floats) -> Floats:

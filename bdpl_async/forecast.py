@@ -6,7 +6,7 @@ Plans and "does one more update fit" are decided here; the ledger alone decides 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil
+from math import ceil, sqrt
 
 from bdpl_async.budget import Amount
 from bdpl_async.channel import Channel
@@ -15,6 +15,7 @@ from bdpl_async.scorer import Capabilities, Counting, Scorer
 
 __all__ = ["Forecast", "most_tokens"]
 
+UNLUCKY = 2.0  # standard deviations of what is lost that are reckoned with
 MARGIN = 1.1  # on mean tokens: prompts to come may be longer than those of the sample
 LONG = 2.0  # times the mean: the longest text that the end of a budget must have room for
 BARE_MARGIN = 1.02  # on the tokens of rows without a prompt, which are known
@@ -83,7 +84,8 @@ class Forecast:
         """
         failed, lost = self._failing()
         requests = ceil(-(-prompts // self.capabilities.batch) * failed)
-        prompts = ceil(prompts * lost)
+        extra = prompts * (lost - 1.0)
+        prompts += ceil(extra + UNLUCKY * sqrt(extra))
         tokens = ceil(prompts * self._tokens_each(split, filled))
         return Amount(requests, prompts, tokens, self._usd(prompts, tokens))
 

@@ -7,13 +7,14 @@ to go on where it stopped.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.events import Note, Step
-from bdpl_async.methods import make_method
+from bdpl_async.methods import Maker, make_method
 from bdpl_async.plan import Ask, Plan, total
 from bdpl_async.records import Price, Prompt
 from bdpl_async.sampling import minibatch
@@ -35,6 +36,22 @@ class _Purpose(IntEnum):
     FINALISTS = 2
 
 
+@dataclass(slots=True)
+class _Running:
+    """For how many updates running: no usable answer, nothing new asked, the same best prompt."""
+
+    fruitless: int = 0
+    idle: int = 0
+    still: int = 0
+    prompt: str | None = None
+
+    def count(self, step: Step, *, idle: bool) -> None:
+        self.fruitless = 0 if np.isfinite(step.loss) else self.fruitless + 1
+        self.idle = self.idle + 1 if idle else 0
+        self.still = self.still + 1 if step.prompt == self.prompt else 0
+        self.prompt = step.prompt
+
+
 class Learning:
     """A method at work on one session.
 
@@ -45,7 +62,14 @@ class Learning:
         reason: why it is over, in the words of ``stop_reason``.
     """
 
-    def __init__(self, session: Session, vocabulary: tuple[str, ...], plan: Plan) -> None:
+    def __init__(
+        self,
+        session: Session,
+        vocabulary: tuple[str, ...],
+        plan: Plan,
+        start: Prompt | None = None,
+        make: Maker = make_method,
+    ) -> None:
         self.plan = plan
         self.losses: list[float] = []
         self.reason = "steps"
@@ -54,11 +78,12 @@ class Learning:
         self._labels = session.task.train.labels.tolist()
         limits = [n for n in (session.config.optimizer.steps, plan.updates) if n is not None]
         updates = min(limits, default=DEFAULT_STEPS)
-        self.method = make_method(session.config, vocabulary, updates)
+        self.method = make(session.config, vocabulary, updates, start)
 
     async def steps(self) -> AsyncIterator[Step | Note]:
-        """Updates until the steps or the budget are used up."""
-        limit, fruitless, idle = self.step_limit, 0, 0
+        """Updates until the steps or the budget are used up, or until nothing moves if so asked."""
+        limit, patience = self.step_limit, self._session.config.optimizer.patience
+        running = _Running()
         while limit is None or len(self.losses) < limit:
             size = self._affordable()
             if size is None:
@@ -68,8 +93,8 @@ class Learning:
             step = await self._update(*size)
             if step is None:
                 return
-            fruitless = 0 if np.isfinite(step.loss) else fruitless + 1
-            if fruitless == PATIENCE:
+            running.count(step, idle=self._gate.ledger.used == before)
+            if running.fruitless == PATIENCE:
                 raise ProviderRefused(
                     f"{self._session.model}: no usable answer in {PATIENCE} updates running"
                 )
@@ -77,8 +102,10 @@ class Learning:
             if size != self._full():  # cut to what was left
                 self.reason = "budget"
                 return
-            idle = idle + 1 if self._gate.ledger.used == before else 0
-            if limit is None and idle == IDLE:  # what costs nothing never uses a budget up
+            if running.still == patience:
+                self.reason = "converged"
+                return
+            if limit is None and running.idle == IDLE:  # what costs nothing never uses a budget up
                 note = f"{IDLE} updates running asked nothing new: the search has settled"
                 yield Note(self._gate.elapsed, note)
                 return
@@ -120,12 +147,12 @@ class Learning:
 
         The last update is cut to what is left, so that a budget is used and not left lying.
         """
-        samples, batch = self._full()
+        (samples, batch), extra = self._full(), self.plan.extra
         closing = self.plan.closing()
-        if not self._fits([Ask(samples * batch), *closing]):
+        if not self._fits([Ask(samples * (batch + extra)), *closing]):
             closing = self.plan.closing(len(self.finalists()))
         for size in (*((i, batch) for i in range(samples, 1, -1)), (2, 1)):
-            if self._fits([Ask(size[0] * size[1]), *closing]):
+            if self._fits([Ask(size[0] * (size[1] + extra)), *closing]):
                 return size
         return None
 

@@ -13,14 +13,14 @@ probabilities that are projected back onto the simplex; what both share is here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdpl_async.estimator import logit_gradient
+from bdpl_async.estimator import logit_gradient, pooled
 
 __all__ = [
     "Policy",
@@ -158,6 +158,8 @@ class Policy:
         size: N, the candidates.
         lr: learning rate; None leaves the step to `max_kl`.
         max_kl: nats per position and step.
+        share: how much positions learn from each other, see `pooled`.
+        start: (n,) or fewer tokens to begin around, each at odds of a half; None begins uniform.
     """
 
     # Odds of e^-30 are as good as never; below that, logits would only wander off.
@@ -166,12 +168,23 @@ class Policy:
     LEAP: ClassVar[float] = 5.0
 
     def __init__(
-        self, length: int, size: int, *, lr: float | None = None, max_kl: float = 0.02
+        self,
+        length: int,
+        size: int,
+        *,
+        lr: float | None = None,
+        max_kl: float = 0.02,
+        share: float = 0.0,
+        start: Sequence[int] = (),
     ) -> None:
         check_size(length, size)
         self.lr = lr
         self.max_kl = max_kl
+        self.share = share
         self._logits: Floats = np.zeros((length, size))
+        self._logits[np.arange(len(start)), list(start)] = np.log(
+            size - 1
+        )  # as all others together
 
     @property
     def probabilities(self) -> Floats:
@@ -194,7 +207,7 @@ class Policy:
         """
         indices, values = check_losses(samples, losses, self._logits.shape)
         old = self.probabilities
-        gradient = logit_gradient(indices, values, old)
+        gradient = pooled(logit_gradient(indices, values, old), self.share)
         norm = float(np.linalg.norm(gradient))
         # Equal losses up to rounding carry no news; scaling them up to the cap would be noise.
         if norm <= 1e-12 * float(np.abs(values).max()):

@@ -9,7 +9,9 @@ from importlib import metadata
 from math import nan
 from typing import Any
 
+from bdpl_async.calibration import Offsets
 from bdpl_async.evaluation import Evaluation, Gain
+from bdpl_async.latency import Latency
 
 __all__ = ["Baseline", "Result", "Totals"]
 
@@ -52,7 +54,15 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The contract's result.json, as an object; `gain` is learned less empty prompt on test."""
+    """The contract's result.json, as an object.
+
+    Attributes:
+        gain: learned less empty prompt on test.
+        calibration: what was taken off the learned prompt's answers; the empty prompt's are as the
+            model gave them.
+        chosen_from: finalists that `dev` chose the prompt from. With more than one the dev score is
+            that of a winner, and so too good on average; test has no part in the choice.
+    """
 
     task: str
     model: str
@@ -72,6 +82,9 @@ class Result:
     data_sha256: str
     versions: Mapping[str, str] = field(default_factory=_versions)
     gain: Gain | None = None
+    latency: Latency = field(default_factory=Latency)
+    calibration: Offsets | None = None
+    chosen_from: int | None = None
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
@@ -90,13 +103,15 @@ class Result:
         known = {field.name for field in fields(cls)}
         given = {key: value for key, value in document.items() if key in known}
         baseline = {side: _evaluation(given["baseline"][side]) for side in ("dev", "test")}
-        gain = given.get("gain")
+        gain, offsets = given.get("gain"), given.get("calibration")
         given |= {
             "dev": _evaluation(given["dev"]),
             "test": _evaluation(given["test"]),
             "baseline": Baseline(**baseline),
             "gain": None if gain is None else Gain(**{**gain, "ci95": _pair(gain["ci95"])}),
+            "calibration": None if offsets is None else Offsets.of(offsets),
             "usage": Totals(**given["usage"]),
+            "latency": Latency(**given.get("latency", {})),
             "tokens": tuple(given["tokens"]),
             "losses": tuple(nan if loss is None else float(loss) for loss in given["losses"]),
         }

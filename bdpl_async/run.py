@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bdpl_async.answers import Answers, answers_document
@@ -22,16 +23,17 @@ from bdpl_async.config import Config
 from bdpl_async.errors import BdplError, BudgetExhausted, BudgetTooSmall
 from bdpl_async.evaluation import Evaluation, Gain
 from bdpl_async.events import Evaluated, Event, Finished
-from bdpl_async.finals import choose, final
+from bdpl_async.finals import Choice, choose, final
 from bdpl_async.halt import Stopped
 from bdpl_async.learning import Learning
-from bdpl_async.methods import Distributed, drawn, searches
+from bdpl_async.methods import Distributed, Maker, drawn, make_method, searches
 from bdpl_async.notices import Notices, opening
 from bdpl_async.plan import FEWEST_DEV, Plan
 from bdpl_async.records import Prompt
 from bdpl_async.result import Baseline, Result
 from bdpl_async.scorer import Scorer
 from bdpl_async.session import Session
+from bdpl_async.start import candidates_with, starting_prompt
 from bdpl_async.task import Task
 
 __all__ = ["Run"]
@@ -52,14 +54,22 @@ class Run:
         answers: split -> role (learned, empty) -> what the scores were computed from.
     """
 
-    def __init__(self, session: Session, vocabulary: tuple[str, ...], plan: Plan) -> None:
+    def __init__(
+        self,
+        session: Session,
+        vocabulary: tuple[str, ...],
+        plan: Plan,
+        start: Prompt | None = None,
+        make: Maker = make_method,
+    ) -> None:
         self.session = session
         self.task = session.task
         self.config = session.config
         self.gate = session.gate
         self._vocabulary = vocabulary
-        self._learning = Learning(session, vocabulary, plan)
-        self._prompt: Prompt | None = None
+        self._begin = partial(Learning, session, vocabulary, start=start, make=make)
+        self._learning = self._begin(plan)
+        self._choice: Choice | None = None
         self._dev: Evaluation | None = None
         self._test: Evaluation | None = None
         self._gain: Gain | None = None
@@ -77,6 +87,7 @@ class Run:
         *,
         cache: Cache | None = None,
         probing: Watch = _unwatched,
+        make: Maker = make_method,
         clock: Callable[[], float] = time.monotonic,
     ) -> Run:
         """Check all that can be checked, and divide the budget.
@@ -87,6 +98,7 @@ class Run:
             config: None takes the task's.
             cache: answers of earlier runs.
             probing: entered while the model is probed, to tell a person what is waited for.
+            make: the method, by default the one that ``optimizer.method`` names.
             clock: monotonic seconds.
 
         Raises:
@@ -95,17 +107,19 @@ class Run:
             ProviderRefused: the model cannot be used at all.
         """
         config = config or task.config
-        vocabulary = task.vocabulary() if searches(config) else ()
+        start = starting_prompt(config)
+        vocabulary = candidates_with(start, task.vocabulary()) if searches(config) else ()
         session = Session.prepare(task, scorer, config, cache=cache, clock=clock)
         await session.expect(drawn(config, vocabulary))
-        run = cls(session, vocabulary, session.plan())  # what is refused anyway, unsent
+        plan = session.plan()  # what is refused anyway is refused before anything is sent
+        run = cls(session, vocabulary, plan, start, make)
         async with probing(session.gate.channel):
             await session.probe()
         run._replan(session.plan())
         return run
 
     def _replan(self, plan: Plan) -> None:
-        self._learning = Learning(self.session, self._vocabulary, plan)
+        self._learning = self._begin(plan)
 
     @property
     def _plan(self) -> Plan:
@@ -143,7 +157,8 @@ class Run:
 
     def result(self) -> Result:
         """What is known by now, in the contract's form."""
-        task, prompt = self.task, self._prompt or self._learning.method.best()
+        task, choice = self.task, self._choice
+        prompt = choice.prompt if choice is not None else self._learning.method.best()
         return Result(
             task=task.name,
             model=self.session.model,
@@ -151,13 +166,16 @@ class Run:
             seed=self.config.run.seed,
             prompt=prompt.text,
             tokens=prompt.tokens,
-            template=self.config.task.template,
+            template=task.template.text,
             labels=self.config.task.labels,
             dev=self._dev,
             test=self._test,
             baseline=self._baseline,
             gain=self._gain,
+            calibration=None if choice is None else choice.offsets,
+            chosen_from=None if choice is None else choice.of,
             usage=self.gate.totals(),
+            latency=self.gate.channel.traffic.latencies.summary,
             steps_done=len(self._learning.losses),
             stop_reason=self._reason or self._learning.reason,
             losses=tuple(self._learning.losses),
@@ -181,11 +199,11 @@ class Run:
         async for event in self._learning.steps():
             yield event
         finalists = self._learning.finalists()
-        prompt, chosen = await choose(self.session, finalists, self._plan.dev)
-        self._prompt, self._dev = prompt, self._measured("dev", "learned", chosen)
+        choice = self._choice = await choose(self.session, finalists, self._plan.dev)
+        prompt, self._dev = choice.prompt, self._measured("dev", "learned", choice.answers)
         yield Evaluated(self.gate.elapsed, "dev", "learned", prompt.text, self._dev)
         if self._plan.test:
-            learned, bare = await final(self.session, prompt, self._plan.test)
+            learned, bare = await final(self.session, choice, self._plan.test)
             self._test = self._measured("test", "learned", learned)
             test = self._measured("test", "empty", bare)
             self._baseline = Baseline(dev=dev, test=test)

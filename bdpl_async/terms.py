@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bdpl_async.budget import Amount
+from bdpl_async.latency import Latencies
 from bdpl_async.records import Price
 from bdpl_async.result import Totals
 
@@ -43,6 +44,7 @@ class Traffic:
     failed: int = 0  # requests without an answer
     lost: int = 0  # those of them that may have been billed
     answers: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
 
     def totals(self, spent: Amount, cache_hits: int, seconds: float) -> Totals:
         """Everything consumed, in the form of a result."""

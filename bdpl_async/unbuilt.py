@@ -14,11 +14,10 @@ def refuse_unbuilt(config: Config) -> None:
     Raises:
         ConfigError: naming the first key that has none yet.
     """
-    asked = {
-        "run.cache": (config.run.cache or "").startswith(("redis://", "rediss://")),
-        "optimizer.calibration": config.optimizer.calibration != "none",
-        "models": bool(config.models),
-    }
-    for key, given in asked.items():
-        if given:
-            raise ConfigError(f"{key}: not built yet", hint="leave it out")
+    if (config.run.cache or "").startswith(("redis://", "rediss://")):
+        raise ConfigError("run.cache: not built yet", hint="leave it out")
+    if config.models:
+        raise ConfigError(
+            "models: several models are for compare and transfer",
+            hint="a run takes one, in [model]",
+        )

@@ -67,9 +67,11 @@ async def _estimated(task: Task) -> Estimate:
     from bdpl_async.learning import DEFAULT_STEPS
     from bdpl_async.methods import searches
     from bdpl_async.session import Session
+    from bdpl_async.start import candidates_with, starting_prompt
     from bdpl_cli.connecting import connected
 
-    vocabulary = task.vocabulary() if searches(task.config) else ()
+    start = starting_prompt(task.config)
+    vocabulary = candidates_with(start, task.vocabulary()) if searches(task.config) else ()
     async with connected(task.config, sends=False) as scorer:
         session = Session.prepare(task, scorer, task.config)
         return await count(session, vocabulary, DEFAULT_STEPS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,9 +12,11 @@ from bdpl_cli.interrupts import Interrupt, finish
 from bdpl_cli.options import Options
 
 if TYPE_CHECKING:
+    from bdpl_async.calibration import Offsets
     from bdpl_async.evaluation import Evaluation
+    from bdpl_async.records import Prompt
     from bdpl_async.session import Session
-    from bdpl_async.task import Task
+    from bdpl_async.task import Split, Task
 
 __all__ = ["evaluate"]
 
@@ -29,13 +31,18 @@ def evaluate(
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
     options: Options = Options(),  # noqa: B008  frozen
 ) -> None:
-    """Score one prompt on one split."""
+    """Score one prompt on one split.
+
+    A run's prompt is calibrated as the run left it. Otherwise ``optimizer.calibration`` says how:
+    `contextual` by texts without content, `batch` by the texts of the very split that is scored.
+    """
     from bdpl_async.task import Task
     from bdpl_cli.stdout import print_json
 
-    text = _prompt(prompt, run)
+    text, kept = _prompt(prompt, run)
     loaded = Task.from_toml(task, overrides=options.overrides())
-    session, result = finish(_score(loaded, text, split))
+    found = finish(_score(loaded, text, split, kept))
+    session, result, offsets = found.session, found.result, found.offsets
     if json:
         document = {
             "task": loaded.name,
@@ -43,6 +50,7 @@ def evaluate(
             "split": split,
             "prompt": text,
             **asdict(result),
+            "calibration": None if offsets is None else asdict(offsets),
             "usage": asdict(session.gate.totals()),
         }
         print_json(document)
@@ -52,32 +60,53 @@ def evaluate(
         low, high = result.ci95
         print(
             f"{clean(loaded.name)} {split}: {result.metric} {result.score:.4f}"
-            f" (95 %: {low:.4f} to {high:.4f}, n={result.n})  {clean(text) or '(empty)'}"
+            f" (95 %: {low:.4f} to {high:.4f}, n={result.n}){_calibrated(offsets, kept, split)}"
+            f"  {clean(text) or '(empty)'}"
         )
 
 
-def _prompt(prompt: str | None, run: Path | None) -> str:
-    """The prompt given, or the one that a run learned.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A score, and what was taken off the answers before."""
+
+    session: Session
+    result: Evaluation
+    offsets: Offsets | None
+
+
+def _calibrated(offsets: Offsets | None, kept: Offsets | None, split: str) -> str:
+    """How the score was calibrated, for a person."""
+    if offsets is None:
+        return ""
+    batch = f"by the texts of {split}"
+    by = "as the run was" if kept is not None else batch if offsets.kind == "batch" else "anew"
+    return f", calibrated ({offsets.kind}, {by})"
+
+
+def _prompt(prompt: str | None, run: Path | None) -> tuple[str, Offsets | None]:
+    """The prompt given, or the one that a run learned, with the run's offsets.
 
     Raises:
         ConfigError: both or neither are given, or the folder has no result.
     """
     import orjson
 
+    from bdpl_async.calibration import Offsets
     from bdpl_async.errors import ConfigError
 
     if (prompt is None) == (run is None):
         raise ConfigError("eval: give either --prompt TEXT or --run RUN_DIR")
     if run is None:
-        return prompt or ""
+        return prompt or "", None
     try:
-        found = orjson.loads((run / "result.json").read_bytes())["prompt"]
+        document = orjson.loads((run / "result.json").read_bytes())
+        found, offsets = document["prompt"], document.get("calibration")
         if isinstance(found, str):
-            return found
+            return found, None if offsets is None else Offsets.of(offsets)
         reason = "its prompt is no text"
     except OSError as error:
         reason = error.strerror or str(error)
-    except (KeyError, TypeError, orjson.JSONDecodeError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         reason = "not the JSON document that a run writes"
     raise ConfigError(
         f"{run / 'result.json'}: no result to take a prompt from: {reason}",
@@ -85,8 +114,7 @@ def _prompt(prompt: str | None, run: Path | None) -> str:
     )
 
 
-async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation]:
-
+async def _score(task: Task, text: str, split: str, kept: Offsets | None) -> _Found:
     from bdpl_async.errors import DataError
     from bdpl_async.records import Prompt
     from bdpl_async.session import Session
@@ -100,15 +128,48 @@ async def _score(task: Task, text: str, split: str) -> tuple[Session, Evaluation
             f"task.{split}: {task.name} has no {split} split",
             hint="name a file for it under [task], or take another --split",
         )
+    _check_offsets(task, kept)
+    prompt = Prompt.of(text)
     Interrupt()
     async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
         session = Session.prepare(task, scorer, task.config, cache=cache)
-        await session.expect([Prompt.of(text)])
-        _check_budget(session, len(examples), split)
+        await session.expect([prompt])
+        count = len(examples) + (len(session.calibration.extra) if kept is None else 0)
+        _check_budget(session, count, split)
         async with telling(session.gate.channel):
             await session.probe()
-        _check_budget(session, len(examples), split)
-        return session, await session.evaluate(Prompt.of(text), examples)
+        _check_budget(session, count, split)
+        return await _scored(session, prompt, examples, kept)
+
+
+async def _scored(
+    session: Session, prompt: Prompt, examples: Split, kept: Offsets | None
+) -> _Found:
+    """The score, less the offsets of a run, or such as the configuration asks for."""
+    from bdpl_async.answers import Answers
+
+    if kept is None:
+        answers, offsets = await session.calibrated(prompt, examples)
+        return _Found(session, session.measure(answers), offsets)
+    raw = await session.answers(prompt, examples)
+    found = Answers(raw.labels, kept.applied(raw.logprobs))
+    return _Found(session, session.measure(found), kept)
+
+
+def _check_offsets(task: Task, kept: Offsets | None) -> None:
+    """See to it that the offsets of a run are for the labels of the task.
+
+    Raises:
+        ConfigError: there are more or fewer.
+    """
+    from bdpl_async.errors import ConfigError
+
+    if kept is not None and len(kept.offsets) != len(task.words):
+        raise ConfigError(
+            f"--run: it has {len(kept.offsets)} calibration offsets, and {task.name} has"
+            f" {len(task.words)} labels",
+            hint="score a run on its own task",
+        )
 
 
 def _check_budget(session: Session, count: int, split: str) -> None:

@@ -25,14 +25,29 @@ FAILED = 1  # the machine's fault: a full disk, say
 USAGE, REFUSED, TOO_SMALL, INTERRUPTED = 2, 3, 4, 130
 UNBUILT = {
     "resume": "go on with a stopped run",
-    "compare": "several models and methods on the same examples and budget",
-    "sweep": "a grid of runs",
-    "transfer": "a learned prompt on other models",
-    "explain": "what the learned tokens do",
     "report": "one HTML file about a run",
     "export": "the learned prompt for other tools",
     "init": "write an annotated TASK.toml",
 }
+SWEEP = """SWEEP.toml:
+
+  task = "reviews"             # built in, or a TASK.toml relative to this file
+  [set]                        # optional: for every cell, over the task
+  "optimizer.steps" = 100
+  [grid]                       # every combination is a cell; any key of a task
+  "task.k_shot" = [4, 8, 16]
+  "run.seed" = [0, 1, 2]
+  [[cells]]                    # optional: picked by hand, each with all the grid
+  "model.name" = "vllm/tiny"
+  [sweep]                      # optional: name, out, and what is drawn
+  x = "task.k_shot"
+  series = "model.name"
+
+Options win over [set]. OUT holds sweep.csv, sweep.json, sweep.svg (drawn with
+the extra `report`) and one RUN_DIR a cell; the same command again goes on
+where it stopped.
+
+Example: bdpl-async sweep examples/sweeps/data-size.toml --seeds 5"""
 
 app = App(
     name="bdpl-async",
@@ -54,6 +69,16 @@ app.command(
     help_epilogue='Example: bdpl-async eval reviews --prompt "a film review:" --split test',
 )
 app.command(
+    "bdpl_cli.compare:compare",
+    help="Compare models and methods on the same examples and the same budget.",
+    help_epilogue="Example: bdpl-async compare reviews --method bdpl --method random --seeds 5",
+)
+app.command(
+    "bdpl_cli.sweep:sweep",
+    help="Run a grid of runs: data size, budget, method, seed, any key; resumable as a whole.",
+    help_epilogue=SWEEP,
+)
+app.command(
     "bdpl_cli.vocab:vocab",
     help="Build the candidates of a task, one a line, for stdout or --out FILE.",
     help_epilogue="Example: bdpl-async vocab reviews --set prompt.vocabulary_size=100",
@@ -72,6 +97,16 @@ app.command(
     "bdpl_cli.probe:probe",
     help="Ask one model what it can do: read-outs, limits, label tokens.",
     help_epilogue="Example: bdpl-async probe --model vllm/Qwen/Qwen3-4B --json",
+)
+app.command(
+    "bdpl_cli.transfer:transfer",
+    help="Score learned prompts on other models, as a matrix.",
+    help_epilogue="Example: bdpl-async transfer runs/a runs/b --model vllm/Qwen/Qwen3-4B",
+)
+app.command(
+    "bdpl_cli.explain:explain",
+    help="Say what the learned tokens do, and which examples flipped.",
+    help_epilogue="Example: bdpl-async explain runs/tickets --split test --examples 100",
 )
 cache = App(name="cache", help="Look after the response cache.", help_format="plaintext")
 cache.command("bdpl_cli.cache:stats", help="Say what is in the cache.")

@@ -7,7 +7,7 @@ fields. Unset options stay None and leave the file's value alone, so ``--seed 0`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,7 +16,7 @@ from cyclopts import Parameter, Token
 if TYPE_CHECKING:
     from bdpl_async.overrides import Value
 
-__all__ = ["Options"]
+__all__ = ["ArmOptions", "Options"]
 
 KEYS = {
     "model": "model.name",
@@ -52,6 +52,7 @@ PATHS = (
     "task.test",
     "prompt.vocabulary",
     "prompt.corpus",
+    "prompt.start_from",
     "model.tokenizer",
     "run.data",
     "run.out",
@@ -168,3 +169,32 @@ class Options:
             if field.name in KEYS and value is not None:
                 found[KEYS[field.name]] = value
         return {key: _from_here(key, value) for key, value in found.items()}
+
+
+def _several(text: str, group: str) -> Parameter:
+    return Parameter(help=text, group=group, negative=(), show_default=False)
+
+
+MODELS = _several("PROVIDER/NAME, several times for several; see [[models]]", MODEL)
+METHODS = _several("Several times for several; else bdpl, random, manual and empty", RUN)
+SEEDS = Parameter(help="So many: seeds 0..N-1", group=RUN, show_default=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ArmOptions(Options):
+    """The same for a comparison, which has several models, methods and seeds."""
+
+    model: Annotated[tuple[str, ...], MODELS] = ()  # type: ignore[assignment]  # of `overrides`
+    method: Annotated[tuple[str, ...], METHODS] = ()  # type: ignore[assignment]
+    seeds: Annotated[Whole | None, SEEDS] = None
+    executor: Annotated[
+        Literal["local", "ray"], Parameter(help="Where the runs run", group=RUN)
+    ] = "local"
+    address: Annotated[
+        str | None, Parameter(help="Of the cluster", group=RUN, show_default=False)
+    ] = None
+
+    def overrides(self) -> dict[str, Value]:
+        """What was given for all arms; see `Options.overrides`."""
+        return Options.overrides(replace(self, model=None, method=None))  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
 """What a model said, where it shows no probabilities: a label word, or none.
 
-The last resort. Losses become two-valued, so a search learns from them slowly; but it runs on any
-model that answers.
+The last resort, for any model that answers. The two values of a score only say which label was
+meant: they are no probabilities, and every label is censored. Losses are 0 or 1 then
+(`bdpl_async.losses.zero_one`), so a search learns from them slowly.
 """
 
 from __future__ import annotations

@@ -1,0 +1,275 @@
+"""The cells of a sweep: all of them checked before the first one runs, then one after another.
+
+A cell is a run like any other, with a RUN_DIR of its own; one that came to its end is not run
+again. Knows no provider: whoever calls says how to connect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from bdpl_async.cells import Cell, Connect, run_cell
+from bdpl_async.config import BudgetTable, Config, OptimizerTable, load_config, resolve_task
+from bdpl_async.errors import BdplError, ConfigError
+from bdpl_async.estimate import StandIn
+from bdpl_async.events import Event
+from bdpl_async.grid import Point, Sweep
+from bdpl_async.kept import finished
+from bdpl_async.overrides import Value
+from bdpl_async.result import Result
+from bdpl_async.run import Run
+from bdpl_async.scorer import Scorer, capabilities_of
+from bdpl_async.task import Task
+
+__all__ = ["OneModel", "Row", "Sweeping", "Tasks"]
+
+KEPT: Final = 3  # tasks with their data that are kept for cells to come
+NOT_OURS: Final = {"run.out": None, "run.ui": None, "run.yes": None}  # a lone run's, not a cell's
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A finished cell: where it stands in the grid, and what came of it."""
+
+    point: Point
+    result: Result
+
+
+class Sweeping:
+    """A sweep in progress; a context, in which the model at hand stays open.
+
+    Args:
+        sweep: what is varied over what.
+        out: the folder that the cells' RUN_DIRs go to.
+        connect: from a configuration to a connected scorer.
+        on_event: called with every event of every cell as it happens.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        out: Path,
+        connect: Connect,
+        on_event: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.sweep = sweep
+        self.out = out
+        self._models = OneModel(connect)
+        self._on_event = on_event
+        self._tasks = Tasks(sweep)
+        self._waiting: list[Point] = []
+        self._asked = False
+        self._run: Run | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    async def __aenter__(self) -> Sweeping:
+        self._task = asyncio.current_task()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._models.close()
+
+    async def check(self) -> list[Row]:
+        """Load every cell, put it before its model, send nothing; the cells that are done.
+
+        Raises:
+            ConfigError: a cell's folder holds another run, or one on other data.
+            UsageError: a cell cannot be run; names the file and what is varied in the cell.
+            BudgetTooSmall: a cell's grant does not buy one update and its evaluation.
+        """
+        done, self._waiting = [], []
+        for point in self._ordered():
+            with _naming(f"{self.sweep.source}: {point.label}"):
+                cell = self._cell(point)
+                if finished(cell.out):
+                    done.append(Row(point, await self._there(cell)))
+                    continue
+                self._waiting.append(point)
+                async with self._models(cell.config) as scorer:
+                    await _rehearse(cell.task, scorer)
+        return done
+
+    async def run(self, on_row: Callable[[Row], None]) -> bool:
+        """Run the cells that `check` found waiting; whether all came to their end.
+
+        Args:
+            on_row: called with each one that did.
+
+        Raises:
+            BdplError: as a lone run; the cells before stay.
+        """
+        for point in self._waiting:
+            with _naming(point.label):
+                cell = self._cell(point)
+                kept = await run_cell(cell, self._models, self._on_event, self._opened)
+            self._run = None
+            if not finished(cell.out):
+                return False
+            on_row(Row(point, kept.result))
+            if self._asked and point != self._waiting[-1]:
+                return False
+        return True
+
+    def halt(self) -> None:
+        """Stop in good order: nothing more is sent, and no other cell begins."""
+        self._asked = True
+        if self._run is not None:
+            self._run.gate.halt()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def _opened(self, run: Run) -> None:
+        self._run = run
+
+    def _cell(self, point: Point) -> Cell:
+        return Cell(self._tasks.load(point), self.out / point.folder)
+
+    async def _there(self, cell: Cell) -> Result:
+        """What a finished cell left, if it is this cell's.
+
+        Raises:
+            ConfigError: it is another run, or one on other data.
+        """
+        result = (await run_cell(cell, self._models)).result
+        if result.data_sha256 != cell.task.data_sha256:
+            raise ConfigError(
+                f"{cell.out}: was run on other data than there is now",
+                hint="give another folder as --out, or remove this one",
+            )
+        return result
+
+    def _ordered(self) -> list[Point]:
+        """All cells, so that the model changes rarely."""
+        order: dict[tuple[object, object], int] = {}
+        ranked = []
+        for point in self.sweep.points:
+            with _naming(f"{self.sweep.source}: {point.label}"):
+                config = self._tasks.config(point)
+            key = (config.model, config.chat)
+            ranked.append((order.setdefault(key, len(order)), point))
+        return [point for _, point in sorted(ranked, key=lambda pair: pair[0])]
+
+
+class Tasks:
+    """From points to tasks; data that several cells share is read once.
+
+    Args:
+        sweep: what the points are of.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._kept: list[tuple[Config, Task]] = []
+
+    def config(self, point: Point) -> Config:
+        """The configuration of a cell, its file names as they were written.
+
+        Raises:
+            ConfigError: the task has no such key, or the key takes no such value.
+        """
+        config = load_config(resolve_task(self._sweep.task), self._overrides(point))
+        if config.models:
+            hint = 'vary "model.name" under [grid], or under [[cells]]'
+            raise ConfigError("models: a cell of a sweep has one model", hint=hint)
+        return config
+
+    def load(self, point: Point) -> Task:
+        """The task of a cell, as a lone run with its settings loads it.
+
+        Raises:
+            UsageError: configuration or data cannot be used.
+        """
+        config = self.config(point)
+        bare = _bare(config)
+        for known, task in self._kept:
+            if known == bare:
+                return replace(task, config=_dressed(task.config, config))
+        task = Task.from_toml(self._sweep.task, overrides=self._overrides(point))
+        self._kept = [(bare, task), *self._kept[: KEPT - 1]]
+        return task
+
+    def _overrides(self, point: Point) -> Mapping[str, Value]:
+        return {**NOT_OURS, **self._sweep.shared, **point.values}
+
+
+class OneModel:
+    """Connects, and keeps the last model in this process open until another one is asked for.
+
+    A server is connected to anew each time, which costs nothing and leaves no doubt that a cell
+    sees what a lone run sees.
+
+    Args:
+        connect: from a configuration to a connected scorer.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._held = AsyncExitStack()
+        self._scorer: Scorer | None = None
+        self._key: tuple[object, object] | None = None
+
+    @asynccontextmanager
+    async def __call__(self, config: Config) -> AsyncIterator[Scorer]:
+        """The scorer that the configuration names."""
+        key = (config.model, config.chat)
+        if self._scorer is not None and key == self._key:
+            yield self._scorer
+            return
+        await self.close()
+        async with AsyncExitStack() as stack:
+            scorer = await stack.enter_async_context(self._connect(config))
+            if capabilities_of(scorer).local:
+                self._held, self._scorer, self._key = stack.pop_all(), scorer, key
+            yield scorer
+
+    async def close(self) -> None:
+        """Let go of the model at hand."""
+        self._scorer = None
+        await self._held.aclose()
+
+
+async def _rehearse(task: Task, scorer: Scorer) -> None:
+    """Open a run and go no further; a model that is not in this process is not asked anything."""
+    config = task.config
+    unhurried = config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"rpm": None, "tpm": None}),
+            "budget": config.budget.model_copy(update={"seconds": None}),
+        }
+    )
+    await Run.open(task, scorer if capabilities_of(scorer).local else StandIn(scorer), unhurried)
+
+
+def _bare(config: Config) -> Config:
+    """The configuration without the settings that have no say in what data is loaded."""
+    prompt = config.prompt.model_copy(update={"length": 1, "vocabulary_size": 2})
+    tables = {"optimizer": OptimizerTable(), "budget": BudgetTable(), "prompt": prompt}
+    return config.model_copy(update=tables)
+
+
+def _dressed(loaded: Config, config: Config) -> Config:
+    """`loaded` with the settings of `config` that `_bare` takes off."""
+    size = {name: getattr(config.prompt, name) for name in ("length", "vocabulary_size")}
+    prompt = loaded.prompt.model_copy(update=size)
+    tables = {"optimizer": config.optimizer, "budget": config.budget, "prompt": prompt}
+    return loaded.model_copy(update=tables)
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Put `where` before the message of an error of ours."""
+    try:
+        yield
+    except BdplError as error:
+        raise type(error)(f"{where}: {error.args[0]}", hint=error.hint) from None

@@ -1,0 +1,155 @@
+"""``bdpl-async explain``: what the learned tokens do.
+
+What the run kept is read for nothing: the distribution of every position, and the examples that
+flipped. What else there is to know is asked: the prompt without each of its tokens, and plain
+phrases that make the model answer alike, which is nearness of behaviour and not of meaning.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from bdpl_cli.given import changes
+from bdpl_cli.interrupts import Interrupt, finish
+from bdpl_cli.options import Options, Whole
+
+if TYPE_CHECKING:
+    from bdpl_async.dissection import Dissection, Questions
+    from bdpl_async.result import Totals
+    from bdpl_async.session import Session
+    from bdpl_async.task import Split, Task
+    from bdpl_cli.explained import Explained
+
+__all__ = ["explain"]
+
+
+def explain(
+    run: Annotated[Path, Parameter(help="RUN_DIR of the run to explain")],
+    /,
+    *,
+    split: Annotated[Literal["dev", "test"], Parameter(help="Which examples")] = "dev",
+    examples: Annotated[
+        Whole | None, Parameter(help="Ask the first N only, and show N flipped at most")
+    ] = None,
+    phrase: Annotated[
+        tuple[str, ...], Parameter(help="A phrase to compare with; may be repeated", negative=())
+    ] = (),
+    phrases: Annotated[bool, Parameter(help="Look for the nearest manual phrase")] = True,
+    json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
+    options: Options = Options(),  # noqa: B008  frozen
+) -> None:
+    """Say what the learned tokens do; the budget is what is given here, not the run's own."""
+    from bdpl_async.errors import ConfigError
+    from bdpl_async.phrases import phrases_for
+    from bdpl_async.reopening import reconfigured
+    from bdpl_cli.explained import read
+    from bdpl_cli.explainedtext import lines
+    from bdpl_cli.stdout import print_json
+
+    if examples is not None and examples < 1:
+        raise ConfigError(f"--examples {examples}: must be at least 1")
+    given = changes(options, "explain")
+    if "model.name" in given:
+        raise ConfigError(
+            "model.name: explain asks the model that the prompt was learned on",
+            hint="for other models see bdpl-async transfer",
+        )
+    found = read(run, split, examples)
+    config = reconfigured(found.kept, given)
+    found.open(config)
+    if found.task is not None:
+        tried = phrases_for(config.prompt.manual, phrase) if phrases or phrase else ()
+        _ask_about(found, tried if phrases else phrase)
+    if json:
+        print_json(found.document())
+    else:
+        print("\n".join(lines(found)))
+    if found.failure is not None:
+        raise found.failure
+
+
+def _ask_about(found: Explained, phrases: tuple[str, ...]) -> None:
+    """Ask the model; what it refuses leaves the rest of the explanation standing.
+
+    Raises:
+        UsageError, BudgetTooSmall: nothing was sent.
+        KeyboardInterrupt: a signal ended it.
+    """
+    from bdpl_async.dissection import Questions
+    from bdpl_async.errors import ProviderError
+    from bdpl_async.halt import Stopped
+    from bdpl_async.records import Prompt
+
+    assert found.task is not None  # noqa: S101
+    questions = Questions(Prompt(found.kept.result.tokens), phrases)
+    try:
+        found.asked = finish(_dissected(found.task, questions, (found.split, found.limit)))
+    except ProviderError as error:
+        found.failure = error
+    except Stopped:
+        raise KeyboardInterrupt from None
+
+
+async def _dissected(
+    task: Task, questions: Questions, which: tuple[str, int | None]
+) -> tuple[Dissection, Totals]:
+    from bdpl_async.dissection import dissect
+    from bdpl_async.session import Session
+    from bdpl_async.task import Split
+    from bdpl_async.transferring import split_of
+    from bdpl_async.tuning import opened
+    from bdpl_cli.connecting import connected
+    from bdpl_cli.waiting import telling
+
+    name, limit = which
+    examples = Split(split_of(task, name).examples[:limit])
+    interrupt = Interrupt()
+    async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
+        session = Session.prepare(task, scorer, task.config, cache=cache)
+        interrupt.halt = session.gate.halt
+        await session.expect(questions.prompts)
+        _check(session, questions, name, examples)
+        _tell(session, questions, name, examples)
+        async with telling(session.gate.channel):
+            await session.probe()
+        _check(session, questions, name, examples)
+        return await dissect(session, questions, examples), session.gate.totals()
+
+
+def _check(session: Session, questions: Questions, split: str, examples: Split) -> None:
+    """Refuse to begin what the budget does not finish, and say how to need less.
+
+    Raises:
+        BudgetTooSmall: saying what it takes.
+    """
+    from bdpl_async.quote import check_quote, quote
+
+    count, gate = len(examples), session.gate
+    asks = questions.asks(session, split, count)
+    if gate.forecast.affords(quote(session, asks)):
+        return
+    fewer = range(count - 1, 0, -1)
+    costs = ((n, quote(session, questions.asks(session, split, n))) for n in fewer)
+    fits = next((n for n, cost in costs if gate.forecast.affords(cost)), None)
+    hint = f"--examples {fits} fits, " if fits is not None else ""
+    hint += "--no-phrases asks less" if questions.phrases else "or grant more"
+    check_quote(session, asks, _what(questions, split, count), hint=hint)
+
+
+def _what(questions: Questions, split: str, count: int) -> str:
+    return f"asking {len(questions.prompts)} prompts on {count} {split} examples"
+
+
+def _tell(session: Session, questions: Questions, split: str, examples: Split) -> None:
+    """What it will take at most, before anything is sent."""
+    from bdpl_async.quote import quote, quoted
+    from bdpl_cli.plaintext import clean
+
+    what = _what(questions, split, len(examples))
+    cost = quoted(quote(session, questions.asks(session, split, len(examples))))
+    line = f"bdpl-async: {what} of {session.model} takes at most {cost}"
+    print(clean(line), file=sys.stderr)

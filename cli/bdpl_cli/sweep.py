@@ -1,0 +1,234 @@
+"""``bdpl-async sweep``: a grid of runs, resumable as a whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
+from bdpl_cli.options import PATHS, Options, Whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bdpl_async.events import Event
+    from bdpl_async.grid import Sweep
+    from bdpl_async.overrides import Value
+    from bdpl_async.sweepdir import SweepDir
+    from bdpl_async.sweeping import Row
+
+__all__ = ["sweep"]
+
+GRID, WHERE = "Grid", "Where it runs"
+
+
+def sweep(
+    file: Annotated[Path, Parameter(name="SWEEP", help="A .toml file, see below")],
+    /,
+    *,
+    seeds: Annotated[
+        Whole | None, Parameter(help="N for the seeds 0..N-1 [run.seed]", group=GRID)
+    ] = None,
+    json: Annotated[
+        bool, Parameter(help="One JSON document on stdout", negative=(), group=GRID)
+    ] = False,
+    executor: Annotated[
+        Literal["local", "ray"], Parameter(help="local, or ray: not built yet", group=WHERE)
+    ] = "local",
+    address: Annotated[str | None, Parameter(help="Of a Ray cluster", group=WHERE)] = None,
+    options: Options = Options(),  # noqa: B008  frozen
+) -> int:
+    """Run a grid of runs, resumable as a whole."""
+    from bdpl_async.errors import BdplError
+    from bdpl_async.gridfile import read_sweep
+    from bdpl_async.sweepdir import SweepDir
+
+    _refuse_elsewhere(executor, address)
+    given = options.overrides()
+    quiet = _quiet(given)
+    out = given.pop("run.out", None)
+    plan = read_sweep(file, given=given, seeds=seeds, paths=PATHS)
+    folder = SweepDir(Path(os.path.normpath(out)) if isinstance(out, str) else _out(plan), plan)
+    try:
+        whole = finish(_swept(folder, _Teller(len(plan.points), quiet)))
+    except (BdplError, KeyboardInterrupt) as error:
+        _say_how_to_go_on(folder)
+        if isinstance(error, KeyboardInterrupt):
+            return INTERRUPTED
+        raise
+    finally:
+        folder.close()
+    if not whole:
+        _say_how_to_go_on(folder)
+        return INTERRUPTED
+    _finish(folder, json)
+    return 0
+
+
+def _refuse_elsewhere(executor: str, address: str | None) -> None:
+    """See to it that nobody believes that the cells run on other machines.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    from bdpl_async.errors import ConfigError
+
+    if executor != "local":
+        raise ConfigError(f"--executor {executor}: not built yet", hint="take --executor local")
+    if address is not None:
+        raise ConfigError("--address: not built yet", hint="leave it out")
+
+
+def _quiet(given: dict[str, Value]) -> bool:
+    """Whether nobody wants to see progress; takes from `given` what belongs to the terminal.
+
+    Raises:
+        ConfigError: a view that a sweep has not.
+    """
+    from bdpl_async.errors import ConfigError
+
+    given.pop("run.yes", None)
+    ui = given.pop("run.ui", "auto")
+    if ui not in ("auto", "plain", "none"):
+        raise ConfigError(
+            f"--ui {ui}: not for a sweep, which says one line a cell",
+            hint="take auto, plain or none; --json prints the rows, every cell keeps its events",
+        )
+    return ui == "none"
+
+
+def _out(plan: Sweep) -> Path:
+    """``[sweep] out``, or the same folder below ``runs`` every time."""
+    if plan.out is not None:
+        return Path(os.path.normpath(plan.out))
+    return Path("runs") / (re.sub(r"[^\w-]+", "-", plan.name)[:60].strip("-") or "sweep")
+
+
+async def _swept(folder: SweepDir, teller: _Teller) -> bool:
+    """Check and run; whether all cells came to their end."""
+    from bdpl_async.sweeping import Sweeping
+    from bdpl_cli.connecting import connected
+    from bdpl_cli.plaintext import clean
+
+    interrupt = Interrupt()
+    async with Sweeping(folder.sweep, folder.path, connected, teller.hear) as sweeping:
+        done = await sweeping.check()
+        folder.begin(done)
+        interrupt.halt, interrupt.saved = sweeping.halt, clean(str(folder.path))
+        teller.begin(len(done), interrupt.saved)
+        return await sweeping.run(teller.with_row(folder.add))
+
+
+class _Teller:
+    """One calm line a cell on stderr.
+
+    Args:
+        cells: how many there are.
+        quiet: say nothing.
+    """
+
+    def __init__(self, cells: int, quiet: bool) -> None:
+        self._cells = cells
+        self._done = 0
+        self._quiet = quiet
+        self._notes: set[str] = set()
+
+    def begin(self, done: int, out: str) -> None:
+        """So many cells are there already."""
+        self._done = done
+        there = f", {done} of them done already" if done else ""
+        self._say(f"sweep: {self._cells} cells{there}, in {out}")
+
+    def hear(self, event: Event) -> None:
+        """What a run notes is told once in a sweep."""
+        from bdpl_async.events import Note
+
+        if isinstance(event, Note) and event.message not in self._notes:
+            self._notes.add(event.message)
+            self._say(f"note: {event.message}")
+
+    def with_row(self, keep: Callable[[Row], None]) -> Callable[[Row], None]:
+        """Keep a row, then tell of it."""
+
+        def told(row: Row) -> None:
+            keep(row)
+            self._done += 1
+            self._say(f"[{self._done}/{self._cells}] {row.point.label}: {_found(row)}")
+
+        return told
+
+    def _say(self, line: str) -> None:
+        from bdpl_cli.plaintext import clean
+
+        if not self._quiet:
+            print(clean(line), file=sys.stderr, flush=True)
+
+
+def _found(row: Row) -> str:
+    result, usage = row.result, row.result.usage
+    split, scored = ("test", result.test) if result.test else ("dev", result.dev)
+    score = f"{split} {scored.score:.4f}" if scored else "no score"
+    return f"{score}, {usage.prompts:,} prompts, {usage.seconds:.0f} s ({result.stop_reason})"
+
+
+def _say_how_to_go_on(folder: SweepDir) -> None:
+    """On stderr, where there is something to go on with."""
+    from bdpl_cli.plaintext import clean
+
+    if not (folder.path / "sweep.toml").exists():
+        return
+    done, cells = len(folder.rows), len(folder.sweep.points)
+    file, out = folder.path / "sweep.toml", folder.path
+    command = shlex.join(["bdpl-async", "sweep", str(file), "--out", str(out)])
+    print(clean(f"bdpl-async: {done} of {cells} cells are done; go on with"), file=sys.stderr)
+    print(clean(f"  {command}"), file=sys.stderr)
+
+
+def _finish(folder: SweepDir, json: bool) -> None:
+    """Draw, and print what was found."""
+    from bdpl_cli.stdout import print_json
+
+    drawn = _draw(folder)
+    if json:
+        print_json(folder.document())
+        return
+    _show(folder)
+    names = ["sweep.csv", "sweep.json", *(["sweep.svg"] if drawn else [])]
+    print(f"wrote {', '.join(str(folder.path / name) for name in names)}")
+
+
+def _draw(folder: SweepDir) -> bool:
+    """Write sweep.svg; whether matplotlib is there to draw it."""
+    from bdpl_async.rundir import write_atomically
+    from bdpl_cli.plots import draw
+
+    try:
+        picture = draw(folder.sweep, folder.rows)
+    except ImportError:
+        print("note: no plot; for one: pip install 'bdpl-async[report]'", file=sys.stderr)
+        return False
+    write_atomically(folder.path / "sweep.svg", picture)
+    return True
+
+
+def _show(folder: SweepDir) -> None:
+    """The means, a line each."""
+    from bdpl_async.grid import short
+    from bdpl_cli.plaintext import clean
+    from bdpl_cli.plots import curves
+
+    measured, lines = curves(folder.sweep, folder.rows)
+    print(clean(f"{folder.sweep.name}: {measured}, mean over seeds and its 95 % interval"))
+    for curve in lines:
+        if curve.line:
+            print(f"{curve.label}:")
+        for spot in curve.spots:
+            where = clean(f"{short(folder.sweep.x)} = {spot.x}")
+            runs = "1 run, over its examples" if spot.runs == 1 else f"{spot.runs} runs"
+            print(f"  {where:<24} {spot.mean:.4f}  ({spot.low:.4f} to {spot.high:.4f}, {runs})")
