@@ -19,12 +19,12 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from bdpl_async.backoff import too_long, wait
 from bdpl_async.budget import Amount, Ledger, Reservation
 from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderRefused, ProviderUnavailable
 from bdpl_async.events import Retry
 from bdpl_async.halt import GRACE, Halt, Stopped
-from bdpl_async.limiter import Limiter, Ticket
+from bdpl_async.limits.backoff import too_long, wait
+from bdpl_async.limits.limiter import Limiter, Ticket
 from bdpl_async.records import GRAIN, Billed, Usage
 from bdpl_async.terms import Terms, Traffic
 

@@ -14,12 +14,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from bdpl_async.data.textfile import exists, read_text
 from bdpl_async.errors import ConfigError
 from bdpl_async.keyerrors import explain
 from bdpl_async.overrides import Value, lay_over
 from bdpl_async.table import Count, Filled, Positive, Table
 from bdpl_async.tasktable import TaskTable
-from bdpl_async.textfile import exists, read_text
 
 __all__ = ["Config", "builtin_tasks", "load_config", "resolve_task"]
 

@@ -12,10 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from bdpl_async.backoff import too_long
 from bdpl_async.blame import Blame, at_fault, breaks
 from bdpl_async.budget import Amount, Ledger
-from bdpl_async.cache import Cache, Entry
+from bdpl_async.caching.cache import Cache, Entry
 from bdpl_async.channel import Channel, never
 from bdpl_async.errors import (
     BudgetExhausted,
@@ -28,6 +27,7 @@ from bdpl_async.errors import (
 from bdpl_async.fanout import fan_out
 from bdpl_async.forecast import Forecast
 from bdpl_async.halt import Stopped
+from bdpl_async.limits.backoff import too_long
 from bdpl_async.memory import Memory, Outcome
 from bdpl_async.records import Billed, Request, Score, Text
 from bdpl_async.result import Totals

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from bdpl_async.answers import Answers
 from bdpl_async.config import Config, load_config
+from bdpl_async.data.textfile import read_text
 from bdpl_async.errors import ConfigError
 from bdpl_async.result import Result
-from bdpl_async.textfile import read_text
 
 __all__ = ["Kept", "LearnedPolicy", "finished", "read_run"]
 

@@ -12,12 +12,12 @@ from enum import IntEnum
 
 import numpy as np
 
+from bdpl_async.data.sampling import minibatch
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.events import Note, Step
 from bdpl_async.methods import Maker, make_method
 from bdpl_async.plan import Ask, Plan, total
 from bdpl_async.records import Price, Prompt
-from bdpl_async.sampling import minibatch
 from bdpl_async.selection import paired_means
 from bdpl_async.session import Session
 

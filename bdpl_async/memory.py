@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bdpl_async.cache import Entry, MemoryCache
+from bdpl_async.caching.cache import Entry, MemoryCache
 from bdpl_async.errors import ProviderError
 from bdpl_async.records import Score, Text
 

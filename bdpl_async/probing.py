@@ -12,7 +12,7 @@ from dataclasses import astuple, replace
 import orjson
 
 from bdpl_async.budget import Amount
-from bdpl_async.cache import digest
+from bdpl_async.caching.cache import digest
 from bdpl_async.gate import Gate
 from bdpl_async.records import Request
 from bdpl_async.scorer import Capabilities, Probing, Recalling, Scorer

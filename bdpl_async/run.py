@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from bdpl_async.answers import Answers, answers_document
-from bdpl_async.cache import Cache
+from bdpl_async.caching.cache import Cache
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config
 from bdpl_async.errors import BdplError, BudgetExhausted, BudgetTooSmall

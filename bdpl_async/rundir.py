@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from bdpl_async.config import Config
+from bdpl_async.data.textfile import exists
 from bdpl_async.errors import ConfigError
 from bdpl_async.events import Event, Finished, to_json
-from bdpl_async.textfile import exists
 
 __all__ = ["RunDir", "refuse_taken", "write_atomically"]
 

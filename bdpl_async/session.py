@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bdpl_async.answers import Answers
 from bdpl_async.budget import Amount, Budget, Ledger
-from bdpl_async.cache import Cache
+from bdpl_async.caching.cache import Cache
 from bdpl_async.calibration import Calibration, Offsets, refuse_decided
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bdpl_async.cache import Cache, Entry, digest
+from bdpl_async.caching.cache import Cache, Entry, digest
 from bdpl_async.records import Text
 from bdpl_async.scorer import Keyed, Scorer
 

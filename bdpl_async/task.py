@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bdpl_async.config import Config, load_config, resolve_task
-from bdpl_async.datafile import read_lines, sha256_of
-from bdpl_async.datafolder import data_files
+from bdpl_async.data.datafile import read_lines, sha256_of
+from bdpl_async.data.datafolder import data_files
+from bdpl_async.data.source import source_of
+from bdpl_async.data.splits import Split, Terms, divide
 from bdpl_async.overrides import Value
 from bdpl_async.records import Example, Prompt, Text
-from bdpl_async.source import source_of
-from bdpl_async.splits import Split, Terms, divide
 from bdpl_async.template import Template
 from bdpl_async.vocabulary import pmi_vocabulary, read_vocabulary
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from bdpl_async.data.look import Look
 from bdpl_async.errors import ConfigError
-from bdpl_async.look import Look
 from bdpl_async.table import Count, Filled, Table
 from bdpl_async.template import Template
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bdpl_async.budget import Budget
-from bdpl_async.cache import Cache
-from bdpl_async.cachefile import open_cache
+from bdpl_async.caching.cache import Cache
+from bdpl_async.caching.file import open_cache
 from bdpl_async.config import Config
 from bdpl_async.events import Event, Finished
 from bdpl_async.result import Result

@@ -27,9 +27,9 @@ from itertools import chain, islice, pairwise
 from pathlib import Path
 from zlib import crc32
 
+from bdpl_async.data.textfile import read_text
 from bdpl_async.errors import ConfigError, DataError
 from bdpl_async.stopwords import STOP_WORDS
-from bdpl_async.textfile import read_text
 
 __all__ = ["pmi_vocabulary", "read_vocabulary"]
 

@@ -27,7 +27,7 @@ from engine import Engine, Texts
 from loopback import delays, everything_open, ideal, serving
 from peers import Ask, LiteLLM, bare, openai
 
-from bdpl_async.cachefile import CacheFile
+from bdpl_async.caching.file import CacheFile
 from bdpl_async.records import Text
 
 LIST = 32  # prompts a request where they travel together

@@ -12,7 +12,7 @@ from loopback import MODEL
 from peers import LABELS, Ask
 
 from bdpl_async.budget import Budget, Ledger
-from bdpl_async.cachefile import CacheFile
+from bdpl_async.caching.file import CacheFile
 from bdpl_async.channel import Channel
 from bdpl_async.gate import Gate
 from bdpl_async.records import Request, Score, Text

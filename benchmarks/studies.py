@@ -35,6 +35,7 @@ LEVERS: Mapping[str, Arm] = {
     "40 samples": {"optimizer.samples": 40},
     "entropy schedule": {"variant": "entropy"},
     "control variates": {"variant": "variate"},
+    "finalists from on the way": {"variant": "trail"},
     "calibration batch": {"optimizer.calibration": "batch"},
     "calibration contextual": {"optimizer.calibration": "contextual"},
     "hinge": {"optimizer.loss": "hinge"},

@@ -67,6 +67,27 @@ class ControlVariate(Policy):
         return Update(divergence(old, self.probabilities), norm)
 
 
+class Trail(PolicySearch):
+    """Sends the best guesses of a quarter, half and three quarters of the way to dev as well."""
+
+    def __init__(self, policy: Policy, vocabulary: tuple[str, ...], start: Prompt | None) -> None:
+        super().__init__(policy, vocabulary, start)
+        self._bests: list[Prompt] = []
+
+    def tell(self, losses: NDArray[np.float64]) -> float:
+        """Remembers the best guess."""
+        moved = super().tell(losses)
+        self._bests.append(self.best())
+        return moved
+
+    def finalists(self, rng: np.random.Generator, count: int) -> list[Prompt]:
+        """The final best guess, those on the way, then likely prompts."""
+        told = len(self._bests)
+        on_the_way = [self._bests[told * part // 4] for part in (3, 2, 1) if told]
+        likely = super().finalists(rng, count)
+        return list(dict.fromkeys([likely[0], *on_the_way, *likely[1:]]))[:count]
+
+
 VARIANTS: dict[str, Callable[[int, int, int, float], Policy]] = {
     "entropy": EntropyBonus,
     "variate": ControlVariate,
@@ -81,6 +102,10 @@ def maker(arm: Arm) -> Maker:
         config: Config, vocabulary: tuple[str, ...], updates: int, start: Prompt | None
     ) -> Method:
         size, share = len(vocabulary), config.optimizer.share
+        if variant == "trail":
+            cap = max_kl_for(updates, size)
+            plain = Policy(config.prompt.length, size, max_kl=cap, share=share)
+            return Trail(plain, vocabulary, start)
         if isinstance(variant, str):
             policy = VARIANTS[variant](config.prompt.length, size, updates, share)
             return PolicySearch(policy, vocabulary, start)

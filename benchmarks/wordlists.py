@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from bdpl_async.config import BudgetTable
+from bdpl_async.data.sampling import minibatch
 from bdpl_async.records import Prompt
-from bdpl_async.sampling import minibatch
 from bdpl_async.scorer import Scorer
 from bdpl_async.session import Session
 from bdpl_async.task import Task

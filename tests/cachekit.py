@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bdpl_async.cache import Entry, digest
-from bdpl_async.cachefile import CacheFile
-from bdpl_async.cacherow import Row, packed
+from bdpl_async.caching.cache import Entry, digest
+from bdpl_async.caching.file import CacheFile
+from bdpl_async.caching.row import Row, packed
 from bdpl_async.records import Score
 
 ROOT = Path(__file__).parent.parent
@@ -57,8 +57,8 @@ def process(script: str, *arguments: object) -> subprocess.Popen[str]:
     names = """
         import asyncio, os, signal, sys, time
         from pathlib import Path
-        from bdpl_async.cache import Entry, digest
-        from bdpl_async.cachefile import CacheFile
+        from bdpl_async.caching.cache import Entry, digest
+        from bdpl_async.caching.file import CacheFile
         from bdpl_async.records import Score
         path = Path(sys.argv[1])
         def entry(value=-1.0):

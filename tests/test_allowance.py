@@ -1,10 +1,10 @@
-"""The rules of `bdpl_async.allowance`."""
+"""The rules of `bdpl_async.limits.allowance`."""
 
 from __future__ import annotations
 
 import pytest
 
-from bdpl_async.allowance import SETTLE, Allowance
+from bdpl_async.limits.allowance import SETTLE, Allowance
 from bdpl_async.records import Quota
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bdpl_async.arms import Arm, Wanted, plan_arms, rehearse, run_arms
 from bdpl_async.config import Config
 from bdpl_async.errors import BudgetTooSmall, ConfigError, ProviderRefused
 from bdpl_async.kept import Kept
 from bdpl_async.records import Reply, Request
 from bdpl_async.run import Run
 from bdpl_async.scorer import Scorer
+from bdpl_async.studies.arms import Arm, Wanted, plan_arms, rehearse, run_arms
 from bdpl_async.task import Task
 from bdpl_providers.simulated import Simulated
 from tests.workbench import write_task

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bdpl_async.arms import Wanted
-from bdpl_async.scoreboard import Scoreboard
+from bdpl_async.studies.arms import Wanted
+from bdpl_async.studies.scoreboard import Scoreboard
 from bdpl_cli.armtable import table
 from tests.test_scoreboard import board
 

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.backoff`."""
+"""The rules of `bdpl_async.limits.backoff`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdpl_async.backoff import CAP, FIRST, LONGEST_WAIT, SPREAD, too_long, wait
 from bdpl_async.errors import ProviderUnavailable, RateLimited, ServerFault
+from bdpl_async.limits.backoff import CAP, FIRST, LONGEST_WAIT, SPREAD, too_long, wait
 
 DRAWS = st.floats(0, 1, exclude_max=True)
 

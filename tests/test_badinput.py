@@ -122,7 +122,7 @@ TOML = [
     (
         "[model]",
         '[[models]]\nname = "simulated/y"\n[model]',
-        "models: several models are for compare and transfer",
+        "several models are for compare",
     ),
     ("size = 20", 'size = 20\nvocabulary = "no.txt"', "no.txt"),
     ("steps = 2", 'calibration = "much"', "optimizer.calibration"),

@@ -9,8 +9,8 @@ import pytest
 
 from bdpl_async import Task
 from bdpl_async.config import builtin_tasks, load_config
+from bdpl_async.data.likeness import resembling
 from bdpl_async.errors import ConfigError, DataError, UsageError
-from bdpl_async.likeness import resembling
 from bdpl_async.records import Prompt
 from bdpl_cli.main import main
 from tests.taskrows import FOLDERS, KINDS, SHARED, folder, table

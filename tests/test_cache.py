@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.cache`."""
+"""The rules of `bdpl_async.caching.cache`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from bdpl_async.cache import Entry, MemoryCache, digest
+from bdpl_async.caching.cache import Entry, MemoryCache, digest
 from bdpl_async.records import Score
 
 

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_cli.cache`, and of `bdpl_async.cachecare` under it."""
+"""The rules of `bdpl_cli.cache`, and of `bdpl_async.caching.care` under it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import orjson
 import pytest
 from cyclopts import App
 
-from bdpl_async.cacheplace import Place
-from bdpl_async.cachetable import SCHEMA, Table
+from bdpl_async.caching.place import Place
+from bdpl_async.caching.table import SCHEMA, Table
 from bdpl_async.errors import ConfigError
 from tests.cachekit import content, keys, overwrite, read, rows, write
 
@@ -257,7 +257,7 @@ def test_a_cache_in_use_is_not_pulled_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While a run has the damaged file open, --repair says so and changes nothing."""
-    monkeypatch.setattr("bdpl_async.cacheplace.PATIENCE", 0.02)
+    monkeypatch.setattr("bdpl_async.caching.place.PATIENCE", 0.02)
     fill(path, [1])
     overwrite(path, 0)
     run = Place(path)

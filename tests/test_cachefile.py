@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.cachefile`, and of `bdpl_async.cachetable` under it."""
+"""The rules of `bdpl_async.caching.file`, and of `bdpl_async.caching.table` under it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bdpl_async.cache import Entry, MemoryCache, digest
-from bdpl_async.cachefile import CacheFile, default_path, open_cache
-from bdpl_async.cachetable import CHUNK, Table
+from bdpl_async.caching.cache import Entry, MemoryCache, digest
+from bdpl_async.caching.file import CacheFile, default_path, open_cache
+from bdpl_async.caching.table import CHUNK, Table
 from bdpl_async.errors import ConfigError
 from tests.cachekit import content, entry, filled, keys, read, size, until
 

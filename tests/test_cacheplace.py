@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.cacheplace`: several processes, and files that cannot serve."""
+"""The rules of `bdpl_async.caching.place`: several processes, and files that cannot serve."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bdpl_async.cachefile import CacheFile
-from bdpl_async.cacheplace import InUse, Place
-from bdpl_async.cachetable import identity_of
+from bdpl_async.caching.file import CacheFile
+from bdpl_async.caching.place import InUse, Place
+from bdpl_async.caching.table import identity_of
 from tests.cachekit import (
     content,
     ended,
@@ -75,7 +75,7 @@ async def test_a_file_in_use_is_not_pulled_away(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another process holds the file, it is not renamed: the run goes on in memory."""
-    monkeypatch.setattr("bdpl_async.cacheplace.PATIENCE", 0.02)
+    monkeypatch.setattr("bdpl_async.caching.place.PATIENCE", 0.02)
     write(path, b"no database at all " * 999)
     other = Place(path)
     other.hold()

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.cacherow`."""
+"""The rules of `bdpl_async.caching.row`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bdpl_async.cache import Entry
-from bdpl_async.cacherow import packed, unpacked
+from bdpl_async.caching.cache import Entry
+from bdpl_async.caching.row import packed, unpacked
 from bdpl_async.records import Score
 from tests.cachekit import entry
 

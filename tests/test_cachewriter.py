@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.cachewriter`: what was put is in the file soon, or kept."""
+"""The rules of `bdpl_async.caching.writer`: what was put is in the file soon, or kept."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bdpl_async import cachewriter
-from bdpl_async.cachefile import CacheFile
-from bdpl_async.cacherow import Row
-from bdpl_async.cachetable import CHUNK, Table
+from bdpl_async.caching import writer as cachewriter
+from bdpl_async.caching.file import CacheFile
+from bdpl_async.caching.row import Row
+from bdpl_async.caching.table import CHUNK, Table
 from tests.cachekit import content, ended, entry, filled, keys, process, size, until
 
 

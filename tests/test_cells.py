@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bdpl_async.cells import Cell, run_cell
 from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError
 from bdpl_async.scorer import Scorer
+from bdpl_async.studies.cells import Cell, run_cell
 from bdpl_async.task import Task
 from bdpl_providers.simulated import Simulated
 from tests.workbench import write_task

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bdpl_async.comparison import BARE, Contest, compare_arms, holm
-from bdpl_async.resampling import Judged
+from bdpl_async.studies.comparison import BARE, Contest, compare_arms, holm
+from bdpl_async.studies.resampling import Judged
 
 Ints = NDArray[np.int64]
 LABELS = np.random.default_rng(7).integers(0, 2, 120)

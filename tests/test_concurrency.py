@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.concurrency`."""
+"""The rules of `bdpl_async.limits.concurrency`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdpl_async.concurrency import Concurrency, Outcome, Slot
+from bdpl_async.limits.concurrency import Concurrency, Outcome, Slot
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.datafile`."""
+"""The rules of `bdpl_async.data.datafile`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bdpl_async import datafile
-from bdpl_async.datafile import read_rows, sha256_of
+from bdpl_async.data import datafile
+from bdpl_async.data.datafile import read_rows, sha256_of
 from bdpl_async.errors import DataError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

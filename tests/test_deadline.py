@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.deadline`: what takes too long is cancelled, and nothing else."""
+"""The rules of `bdpl_async.limits.deadline`: what takes too long is cancelled, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bdpl_async.deadline import Deadlines
+from bdpl_async.limits.deadline import Deadlines
 
 
 async def limited(deadlines: Deadlines, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.dissection`."""
+"""The rules of `bdpl_async.studies.dissection`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bdpl_async.dissection import Questions, dissect, likeness
 from bdpl_async.errors import ProviderRefused, RequestFailed
 from bdpl_async.plan import total
 from bdpl_async.records import Example, Prompt, Reply, Request, Score
 from bdpl_async.session import Session
+from bdpl_async.studies.dissection import Questions, dissect, likeness
 from bdpl_async.task import Split, Task
 from tests.workbench import write_task
 

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.explanation`."""
+"""The rules of `bdpl_async.studies.explanation`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from bdpl_async.answers import Answers
 from bdpl_async.errors import ConfigError
-from bdpl_async.explanation import flips, places
 from bdpl_async.kept import LearnedPolicy
+from bdpl_async.studies.explanation import flips, places
 
 NAN, NEVER = float("nan"), -np.inf
 NAMES = ("red", "blue", "green", "white")

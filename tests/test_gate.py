@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 
 from bdpl_async.budget import Amount, Budget, Ledger
-from bdpl_async.cache import Cache, MemoryCache
+from bdpl_async.caching.cache import Cache, MemoryCache
 from bdpl_async.channel import Channel
 from bdpl_async.errors import (
     BudgetExhausted,

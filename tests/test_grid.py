@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdpl_async.grid import Point, Sweep
 from bdpl_async.overrides import Value
+from bdpl_async.studies.grid import Point, Sweep
 
 VALUES = st.one_of(st.integers(), st.booleans(), st.text(), st.floats(allow_nan=False))
 

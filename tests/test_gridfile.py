@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bdpl_async.errors import ConfigError
-from bdpl_async.grid import Sweep
-from bdpl_async.gridfile import read_sweep
 from bdpl_async.overrides import Value
+from bdpl_async.studies.grid import Sweep
+from bdpl_async.studies.gridfile import read_sweep
 
 PATHS = ("prompt.vocabulary", "run.data")
 GOOD = """\

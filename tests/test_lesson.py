@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.lesson`."""
+"""The rules of `bdpl_async.limits.lesson`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from bdpl_async.concurrency import Slot
-from bdpl_async.lesson import ALIKE, FEW, QUIET, SHUT_OUT, Lesson
-from bdpl_async.window import MARGIN, Ticket
+from bdpl_async.limits.concurrency import Slot
+from bdpl_async.limits.lesson import ALIKE, FEW, QUIET, SHUT_OUT, Lesson
+from bdpl_async.limits.window import MARGIN, Ticket
 
 
 class Course:

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.limiter`."""
+"""The rules of `bdpl_async.limits.limiter`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bdpl_async.errors import ProviderUnavailable, RateLimited
-from bdpl_async.limiter import Limiter, Ticket
+from bdpl_async.limits.limiter import Limiter, Ticket
 from bdpl_async.records import Quota
 from tests.virtualtime import (
     Fixed,

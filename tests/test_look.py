@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bdpl_async.look import LONGEST, READ, Look
+from bdpl_async.data.look import LONGEST, READ, Look
 
 SLOW = [
     "(a+)+$",

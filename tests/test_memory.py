@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bdpl_async.cache import Entry
+from bdpl_async.caching.cache import Entry
 from bdpl_async.errors import RequestFailed
 from bdpl_async.memory import Memory
 from bdpl_async.records import Score, Text

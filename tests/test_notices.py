@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bdpl_async.budget import Budget, Ledger
-from bdpl_async.cache import MemoryCache
+from bdpl_async.caching.cache import MemoryCache
 from bdpl_async.channel import Channel
 from bdpl_async.errors import ProviderUnavailable
 from bdpl_async.events import Event, Note, Probed, Retry, Started

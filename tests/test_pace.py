@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.pace`."""
+"""The rules of `bdpl_async.limits.pace`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from bdpl_async.pace import BIT, DEAF, LEAST, MORE, NEAR, WHILE, Pace
-from bdpl_async.window import MARGIN
+from bdpl_async.limits.pace import BIT, DEAF, LEAST, MORE, NEAR, WHILE, Pace
+from bdpl_async.limits.window import MARGIN
 
 
 def rate(pace: Pace) -> float | None:

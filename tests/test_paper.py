@@ -14,13 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from bdpl_async.config import Config
+from bdpl_async.data.sampling import minibatch
 from bdpl_async.events import Step
 from bdpl_async.methods import Method, make_method
 from bdpl_async.methods.policy_search import PolicySearch
 from bdpl_async.paper import PaperPolicy
 from bdpl_async.records import Prompt, Reply, Request, Score
 from bdpl_async.run import Run
-from bdpl_async.sampling import minibatch
 from bdpl_async.task import Task
 
 Floats = NDArray[np.float64]

@@ -1,8 +1,8 @@
-"""The rules of `bdpl_async.phrases`."""
+"""The rules of `bdpl_async.studies.phrases`."""
 
 from __future__ import annotations
 
-from bdpl_async.phrases import PLAIN, phrases_for
+from bdpl_async.studies.phrases import PLAIN, phrases_for
 
 
 def test_each_phrase_is_tried_once() -> None:

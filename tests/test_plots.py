@@ -10,10 +10,10 @@ import pytest
 
 import bdpl_async as bdpl
 from bdpl_async.evaluation import Evaluation
-from bdpl_async.grid import Sweep
-from bdpl_async.gridfile import read_sweep
 from bdpl_async.result import Result
-from bdpl_async.sweeping import Row
+from bdpl_async.studies.grid import Sweep
+from bdpl_async.studies.gridfile import read_sweep
+from bdpl_async.studies.sweeping import Row
 from bdpl_async.task import Task
 from bdpl_cli.plots import curves, draw, mean_interval
 from bdpl_providers.simulated import Simulated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bdpl_async.budget import Amount, Budget, Ledger
-from bdpl_async.cache import Cache, MemoryCache, digest
+from bdpl_async.caching.cache import Cache, MemoryCache, digest
 from bdpl_async.channel import Channel
 from bdpl_async.gate import Gate
 from bdpl_async.probing import probe

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.quote`."""
+"""The rules of `bdpl_async.studies.quote`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bdpl_async.budget import Amount
 from bdpl_async.config import BudgetTable
 from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.plan import Ask
-from bdpl_async.quote import check_quote, quote, quoted
 from bdpl_async.scorer import Capabilities
 from bdpl_async.session import Session
+from bdpl_async.studies.quote import check_quote, quote, quoted
 from bdpl_async.task import Task
 from tests.workbench import Length, write_task
 

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.reopening`."""
+"""The rules of `bdpl_async.studies.reopening`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from bdpl_async.errors import ConfigError, DataError, UsageError
 from bdpl_async.kept import Kept, read_run
-from bdpl_async.reopening import reconfigured, reopen
+from bdpl_async.studies.reopening import reconfigured, reopen
 from bdpl_async.task import Task
 from bdpl_async.tuning import tune
 from bdpl_providers.simulated import Simulated

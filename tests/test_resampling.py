@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bdpl_async.intervals import interval, mcnemar
 from bdpl_async.metrics import METRICS
-from bdpl_async.resampling import Judged, _tossed, difference, mean_interval, scores
+from bdpl_async.studies.resampling import Judged, _tossed, difference, mean_interval, scores
 
 Ints = NDArray[np.int64]
 WORLDS = 80

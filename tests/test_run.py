@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bdpl_async.budget import Budget
-from bdpl_async.cache import MemoryCache
+from bdpl_async.caching.cache import MemoryCache
 from bdpl_async.errors import (
     BdplError,
     BudgetTooSmall,

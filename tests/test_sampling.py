@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.sampling`."""
+"""The rules of `bdpl_async.data.sampling`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bdpl_async.data.sampling import k_shot, k_shot_pair, minibatch, split
 from bdpl_async.errors import DataError
-from bdpl_async.sampling import k_shot, k_shot_pair, minibatch, split
 
 labelled = st.lists(st.integers(0, 3), min_size=1, max_size=60)
 seeds = st.integers(0, 2**32)

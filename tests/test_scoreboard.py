@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from bdpl_async.arms import Wanted, plan_arms, run_arms
-from bdpl_async.scoreboard import FILE, Scoreboard, scoreboard
+from bdpl_async.studies.arms import Wanted, plan_arms, run_arms
+from bdpl_async.studies.scoreboard import FILE, Scoreboard, scoreboard
 from bdpl_cli.connecting import connected
 from tests.workbench import rows, write_task
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bdpl_async.cache import Cache, Entry, MemoryCache, digest
+from bdpl_async.caching.cache import Cache, Entry, MemoryCache, digest
 from bdpl_async.records import Reply, Request, Score, Text
 from bdpl_async.scorer import Keyed, Scorer
 from bdpl_async.shelf import Shelf

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bdpl_async.data.splits import Split, Terms, divide
 from bdpl_async.errors import DataError
 from bdpl_async.records import Example
-from bdpl_async.splits import Split, Terms, divide
 
 VALUES = ("a", "b")
 

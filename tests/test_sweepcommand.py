@@ -14,9 +14,9 @@ import orjson
 import pytest
 
 from bdpl_async.errors import ProviderRefused
-from bdpl_async.gridfile import read_sweep
 from bdpl_async.records import Reply, Request
 from bdpl_async.scorer import Capabilities
+from bdpl_async.studies.gridfile import read_sweep
 from bdpl_providers.simulated import Simulated
 from tests.workbench import command, write_task
 

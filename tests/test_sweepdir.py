@@ -12,11 +12,11 @@ import pytest
 
 import bdpl_async as bdpl
 from bdpl_async.errors import ConfigError
-from bdpl_async.grid import Sweep
-from bdpl_async.gridfile import read_sweep
 from bdpl_async.result import Result
-from bdpl_async.sweepdir import SweepDir
-from bdpl_async.sweeping import Row
+from bdpl_async.studies.grid import Sweep
+from bdpl_async.studies.gridfile import read_sweep
+from bdpl_async.studies.sweepdir import SweepDir
+from bdpl_async.studies.sweeping import Row
 from bdpl_async.task import Task
 from bdpl_providers.simulated import Simulated
 from tests.workbench import write_task

@@ -13,12 +13,12 @@ import bdpl_async as bdpl
 from bdpl_async.config import Config
 from bdpl_async.errors import BudgetTooSmall, ConfigError, DataError, ProviderRefused
 from bdpl_async.events import Event, Step
-from bdpl_async.grid import Sweep
-from bdpl_async.gridfile import read_sweep
 from bdpl_async.records import Reply, Request
 from bdpl_async.result import Result
 from bdpl_async.scorer import Capabilities, Scorer
-from bdpl_async.sweeping import OneModel, Row, Sweeping, Tasks
+from bdpl_async.studies.grid import Sweep
+from bdpl_async.studies.gridfile import read_sweep
+from bdpl_async.studies.sweeping import OneModel, Row, Sweeping, Tasks
 from bdpl_async.task import Task
 from bdpl_providers import connect
 from bdpl_providers.simulated import Simulated

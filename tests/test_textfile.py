@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bdpl_async.data.textfile import exists, read_text
 from bdpl_async.errors import ConfigError
-from bdpl_async.textfile import exists, read_text
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The rules of `bdpl_async.transferring`."""
+"""The rules of `bdpl_async.studies.transferring`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ from bdpl_async.kept import Kept, read_run
 from bdpl_async.records import Reply, Request, Text
 from bdpl_async.scorer import Capabilities, Scorer
 from bdpl_async.session import Session
+from bdpl_async.studies.transferring import (
+    Column,
+    entries,
+    for_model,
+    same_task,
+    split_of,
+    transfer,
+)
 from bdpl_async.task import Task
-from bdpl_async.transferring import Column, entries, for_model, same_task, split_of, transfer
 from bdpl_async.tuning import tune
 from bdpl_providers.simulated import Simulated
 from tests.workbench import rows, write_task

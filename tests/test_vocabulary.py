@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdpl_async.datafile import read_rows
+from bdpl_async.data.datafile import read_rows
 from bdpl_async.errors import ConfigError, DataError
 from bdpl_async.stopwords import STOP_WORDS
 from bdpl_async.vocabulary import pmi_vocabulary, read_vocabulary

@@ -1,12 +1,12 @@
-"""The rules of `bdpl_async.window`."""
+"""The rules of `bdpl_async.limits.window`."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdpl_async.concurrency import Slot
-from bdpl_async.window import Ticket, Window
+from bdpl_async.limits.concurrency import Slot
+from bdpl_async.limits.window import Ticket, Window
 
 
 def ticket(number: int, at: float, tokens: int = 0) -> Ticket:

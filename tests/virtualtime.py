@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
-from bdpl_async.backoff import wait
 from bdpl_async.errors import ProviderError, RateLimited
-from bdpl_async.limiter import Limiter
+from bdpl_async.limits.backoff import wait
+from bdpl_async.limits.limiter import Limiter
 from bdpl_async.records import Quota
 
 Result = TypeVar("Result")

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from rows import read
 from scorer import CausalModel
 
+from bdpl_async.data.sampling import k_shot
 from bdpl_async.metrics import METRICS
-from bdpl_async.sampling import k_shot
 from bdpl_async.vocabulary import pmi_vocabulary
 from corpus import Row
 from questions import Family

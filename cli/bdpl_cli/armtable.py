@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from bdpl_cli.plaintext import clean
 
 if TYPE_CHECKING:
-    from bdpl_async.comparison import Difference, Mean
-    from bdpl_async.scoreboard import Row, Scoreboard
+    from bdpl_async.studies.comparison import Difference, Mean
+    from bdpl_async.studies.scoreboard import Row, Scoreboard
 
 __all__ = ["table"]
 

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from bdpl_cli.plaintext import clean
 
 if TYPE_CHECKING:
-    from bdpl_async.cachecare import Verdict
+    from bdpl_async.caching.care import Verdict
 
 __all__ = ["prune", "stats", "verify"]
 
@@ -31,7 +31,7 @@ Json = Annotated[bool, Parameter(help="One JSON document on stdout", negative=()
 
 def stats(*, cache: Cache = None, json: Json = False) -> None:
     """Say what is in the cache."""
-    from bdpl_async import cachecare
+    from bdpl_async.caching import care as cachecare
 
     found = cachecare.stats(_path(cache))
     document: dict[str, object] = {
@@ -62,7 +62,7 @@ def prune(
     json: Json = False,
 ) -> None:
     """Remove old answers, the oldest first, and give their room back."""
-    from bdpl_async import cachecare
+    from bdpl_async.caching import care as cachecare
     from bdpl_async.errors import ConfigError
 
     given = {"--older-than": older_than, "--max-entries": max_entries, "--max-mb": max_mb}
@@ -96,7 +96,7 @@ def verify(
     json: Json = False,
 ) -> int:
     """Check the file and every answer in it; 1 if something is wrong and was not repaired."""
-    from bdpl_async import cachecare
+    from bdpl_async.caching import care as cachecare
 
     found = cachecare.verify(_path(cache), repair=repair)
     if json:
@@ -138,7 +138,7 @@ def _path(setting: str | None) -> Path:
     Raises:
         ConfigError: the setting names no file.
     """
-    from bdpl_async.cachefile import default_path
+    from bdpl_async.caching.file import default_path
     from bdpl_async.errors import ConfigError
 
     try:

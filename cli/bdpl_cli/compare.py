@@ -20,12 +20,12 @@ from bdpl_cli.plaintext import clean
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bdpl_async.arms import Arm, Wanted
     from bdpl_async.events import Event
     from bdpl_async.kept import Kept
     from bdpl_async.overrides import Value
     from bdpl_async.run import Run
-    from bdpl_async.scoreboard import Scoreboard
+    from bdpl_async.studies.arms import Arm, Wanted
+    from bdpl_async.studies.scoreboard import Scoreboard
 
 __all__ = ["compare"]
 
@@ -38,8 +38,8 @@ def compare(
     options: ArmOptions = ArmOptions(),  # noqa: B008  frozen
 ) -> int:
     """Compare models and methods on the same examples and the same budget."""
-    from bdpl_async.arms import plan_arms
     from bdpl_async.rundir import refuse_taken
+    from bdpl_async.studies.arms import plan_arms
     from bdpl_cli.armtable import table
     from bdpl_cli.stdout import print_json
 
@@ -81,8 +81,8 @@ def _wanted(options: ArmOptions, overrides: Mapping[str, Value]) -> Wanted:
     Raises:
         ConfigError: seeds that contradict each other, or none.
     """
-    from bdpl_async.arms import Wanted
     from bdpl_async.errors import ConfigError
+    from bdpl_async.studies.arms import Wanted
 
     methods = options.method
     if not methods and (method := overrides.get("optimizer.method")) is not None:
@@ -110,8 +110,8 @@ def _folder(task: str, overrides: Mapping[str, Value]) -> Path:
 
 async def _compared(arms: Sequence[Arm], out: Path, *, quiet: bool) -> Scoreboard | None:
     """Run what is not there yet, and write comparison.json; None if a signal ended it before."""
-    from bdpl_async.arms import rehearse, run_arms
-    from bdpl_async.scoreboard import scoreboard
+    from bdpl_async.studies.arms import rehearse, run_arms
+    from bdpl_async.studies.scoreboard import scoreboard
     from bdpl_cli.connecting import connected
 
     stop = _Stop(out)

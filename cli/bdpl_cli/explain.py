@@ -18,9 +18,9 @@ from bdpl_cli.interrupts import Interrupt, finish
 from bdpl_cli.options import Options, Whole
 
 if TYPE_CHECKING:
-    from bdpl_async.dissection import Dissection, Questions
     from bdpl_async.result import Totals
     from bdpl_async.session import Session
+    from bdpl_async.studies.dissection import Dissection, Questions
     from bdpl_async.task import Split, Task
     from bdpl_cli.explained import Explained
 
@@ -44,8 +44,8 @@ def explain(
 ) -> None:
     """Say what the learned tokens do; the budget is what is given here, not the run's own."""
     from bdpl_async.errors import ConfigError
-    from bdpl_async.phrases import phrases_for
-    from bdpl_async.reopening import reconfigured
+    from bdpl_async.studies.phrases import phrases_for
+    from bdpl_async.studies.reopening import reconfigured
     from bdpl_cli.explained import read
     from bdpl_cli.explainedtext import lines
     from bdpl_cli.stdout import print_json
@@ -79,10 +79,10 @@ def _ask_about(found: Explained, phrases: tuple[str, ...]) -> None:
         UsageError, BudgetTooSmall: nothing was sent.
         KeyboardInterrupt: a signal ended it.
     """
-    from bdpl_async.dissection import Questions
     from bdpl_async.errors import ProviderError
     from bdpl_async.halt import Stopped
     from bdpl_async.records import Prompt
+    from bdpl_async.studies.dissection import Questions
 
     assert found.task is not None  # noqa: S101
     questions = Questions(Prompt(found.kept.result.tokens), phrases)
@@ -97,10 +97,10 @@ def _ask_about(found: Explained, phrases: tuple[str, ...]) -> None:
 async def _dissected(
     task: Task, questions: Questions, which: tuple[str, int | None]
 ) -> tuple[Dissection, Totals]:
-    from bdpl_async.dissection import dissect
     from bdpl_async.session import Session
+    from bdpl_async.studies.dissection import dissect
+    from bdpl_async.studies.transferring import split_of
     from bdpl_async.task import Split
-    from bdpl_async.transferring import split_of
     from bdpl_async.tuning import opened
     from bdpl_cli.connecting import connected
     from bdpl_cli.waiting import telling
@@ -126,7 +126,7 @@ def _check(session: Session, questions: Questions, split: str, examples: Split) 
     Raises:
         BudgetTooSmall: saying what it takes.
     """
-    from bdpl_async.quote import check_quote, quote
+    from bdpl_async.studies.quote import check_quote, quote
 
     count, gate = len(examples), session.gate
     asks = questions.asks(session, split, count)
@@ -146,7 +146,7 @@ def _what(questions: Questions, split: str, count: int) -> str:
 
 def _tell(session: Session, questions: Questions, split: str, examples: Split) -> None:
     """What it will take at most, before anything is sent."""
-    from bdpl_async.quote import quote, quoted
+    from bdpl_async.studies.quote import quote, quoted
     from bdpl_cli.plaintext import clean
 
     what = _what(questions, split, len(examples))

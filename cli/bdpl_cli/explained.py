@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bdpl_async.dissection import Dissection
 from bdpl_async.errors import BdplError, UsageError
-from bdpl_async.explanation import Flip, Flips, Place, flips, places
 from bdpl_async.kept import Kept, read_run
-from bdpl_async.reopening import reopen
 from bdpl_async.result import Totals
+from bdpl_async.studies.dissection import Dissection
+from bdpl_async.studies.explanation import Flip, Flips, Place, flips, places
+from bdpl_async.studies.reopening import reopen
 from bdpl_async.task import Task
 
 if TYPE_CHECKING:

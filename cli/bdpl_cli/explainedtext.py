@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator
 from math import log
 
-from bdpl_async.dissection import Dissection, Effect, Likeness, Shift
-from bdpl_async.explanation import Flip, Flips, Place
+from bdpl_async.studies.dissection import Dissection, Effect, Likeness, Shift
+from bdpl_async.studies.explanation import Flip, Flips, Place
 from bdpl_cli.explained import Explained
 from bdpl_cli.plaintext import clean
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bdpl_async.datafile import sha256_of
+from bdpl_async.data.datafile import sha256_of
 from bdpl_async.errors import ConfigError
 from bdpl_async.rundir import write_atomically
+from bdpl_async.studies.transferring import Column, Entry, Mark, split_of
 from bdpl_async.task import Task
-from bdpl_async.transferring import Column, Entry, Mark, split_of
 from bdpl_cli.plaintext import clean
 
 __all__ = ["Matrix"]
@@ -30,7 +30,7 @@ HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """What `bdpl_async.transferring.transfer` found about one task."""
+    """What `bdpl_async.studies.transferring.transfer` found about one task."""
 
     task: Task
     split: str

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from bdpl_async.grid import SEED, Point, Sweep, short
 from bdpl_async.overrides import Value
+from bdpl_async.studies.grid import SEED, Point, Sweep, short
 from bdpl_cli.plaintext import clean
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bdpl_async.evaluation import Evaluation
     from bdpl_async.result import Result
-    from bdpl_async.sweeping import Row
+    from bdpl_async.studies.sweeping import Row
 
 __all__ = ["Curve", "Spot", "curves", "draw", "mean_interval"]
 

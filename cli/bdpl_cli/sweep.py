@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bdpl_async.events import Event
-    from bdpl_async.grid import Sweep
     from bdpl_async.overrides import Value
-    from bdpl_async.sweepdir import SweepDir
-    from bdpl_async.sweeping import Row
+    from bdpl_async.studies.grid import Sweep
+    from bdpl_async.studies.sweepdir import SweepDir
+    from bdpl_async.studies.sweeping import Row
 
 __all__ = ["sweep"]
 
@@ -46,8 +46,8 @@ def sweep(
 ) -> int:
     """Run a grid of runs, resumable as a whole."""
     from bdpl_async.errors import BdplError
-    from bdpl_async.gridfile import read_sweep
-    from bdpl_async.sweepdir import SweepDir
+    from bdpl_async.studies.gridfile import read_sweep
+    from bdpl_async.studies.sweepdir import SweepDir
 
     _refuse_elsewhere(executor, address)
     given = options.overrides()
@@ -112,7 +112,7 @@ def _out(plan: Sweep) -> Path:
 
 async def _swept(folder: SweepDir, teller: _Teller) -> bool:
     """Check and run; whether all cells came to their end."""
-    from bdpl_async.sweeping import Sweeping
+    from bdpl_async.studies.sweeping import Sweeping
     from bdpl_cli.connecting import connected
     from bdpl_cli.plaintext import clean
 
@@ -219,7 +219,7 @@ def _draw(folder: SweepDir) -> bool:
 
 def _show(folder: SweepDir) -> None:
     """The means, a line each."""
-    from bdpl_async.grid import short
+    from bdpl_async.studies.grid import short
     from bdpl_cli.plaintext import clean
     from bdpl_cli.plots import curves
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from bdpl_async.kept import Kept
     from bdpl_async.overrides import Value
     from bdpl_async.session import Session
+    from bdpl_async.studies.transferring import Column, Entry
     from bdpl_async.task import Task
-    from bdpl_async.transferring import Column, Entry
 
 __all__ = ["transfer"]
 
@@ -38,7 +38,7 @@ def transfer(
     options: Options = Options(),  # noqa: B008  frozen
 ) -> None:
     """Score learned prompts on other models; the budget is given here and holds for each model."""
-    from bdpl_async.transferring import entries, for_model
+    from bdpl_async.studies.transferring import entries, for_model
     from bdpl_cli.matrix import Matrix
     from bdpl_cli.stdout import print_json
 
@@ -70,8 +70,8 @@ def _reopened(
     """
     from bdpl_async.errors import ConfigError
     from bdpl_async.kept import read_run
-    from bdpl_async.reopening import reconfigured, reopen
-    from bdpl_async.transferring import same_task
+    from bdpl_async.studies.reopening import reconfigured, reopen
+    from bdpl_async.studies.transferring import same_task
 
     if not runs:
         raise ConfigError("transfer: give at least one RUN_DIR")
@@ -168,7 +168,7 @@ def _scored(
 async def _columns(
     task: Task, rows: tuple[Entry, ...], split: str, configs: Sequence[Config]
 ) -> list[Column]:
-    from bdpl_async.transferring import transfer as scored
+    from bdpl_async.studies.transferring import transfer as scored
     from bdpl_cli.connecting import connected
     from bdpl_cli.waiting import telling
 

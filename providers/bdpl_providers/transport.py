@@ -23,8 +23,8 @@ import orjson
 from yarl import URL
 
 from bdpl_async import __version__
-from bdpl_async.deadline import Deadlines
 from bdpl_async.errors import BdplError, ConfigError, RequestFailed
+from bdpl_async.limits.deadline import Deadlines
 from bdpl_providers.border import across, proxy_to
 from bdpl_providers.credentials import checked_url
 from bdpl_providers.replies import LARGEST, Peer, answer, too_large

@@ -16,14 +16,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from bdpl_async.allowance import Allowance
-from bdpl_async.backoff import LONGEST_WAIT, SPREAD, asked, wait
-from bdpl_async.concurrency import Concurrency, Outcome
 from bdpl_async.errors import ProviderError, RateLimited
-from bdpl_async.lesson import Lesson
-from bdpl_async.pace import Pace
+from bdpl_async.limits.allowance import Allowance
+from bdpl_async.limits.backoff import LONGEST_WAIT, SPREAD, asked, wait
+from bdpl_async.limits.concurrency import Concurrency, Outcome
+from bdpl_async.limits.lesson import Lesson
+from bdpl_async.limits.pace import Pace
+from bdpl_async.limits.window import Ticket, Window
 from bdpl_async.records import Quota
-from bdpl_async.window import Ticket, Window
 
 __all__ = ["Limiter", "Ticket"]
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bdpl_async.cacheplace import InUse, Place
-from bdpl_async.cacherow import unpacked
-from bdpl_async.cachetable import SCHEMA, Foreign, Table, Unreadable
+from bdpl_async.caching.place import InUse, Place
+from bdpl_async.caching.row import unpacked
+from bdpl_async.caching.table import SCHEMA, Foreign, Table, Unreadable
 from bdpl_async.errors import ConfigError
 
 __all__ = ["Stats", "Verdict", "prune", "stats", "verify"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bdpl_async.data.textfile import exists
 from bdpl_async.errors import ConfigError
-from bdpl_async.textfile import exists
 
 __all__ = ["data_files"]
 

@@ -33,12 +33,12 @@ from typing import Annotated, Final
 from pydantic import Field, ValidationError
 
 from bdpl_async.config import builtin_tasks
+from bdpl_async.data.textfile import exists, read_text
 from bdpl_async.errors import ConfigError
-from bdpl_async.grid import SEED, Sweep
 from bdpl_async.keyerrors import explain
 from bdpl_async.overrides import Value
+from bdpl_async.studies.grid import SEED, Sweep
 from bdpl_async.table import Filled, Table
-from bdpl_async.textfile import exists, read_text
 
 __all__ = ["read_sweep"]
 

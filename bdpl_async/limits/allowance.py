@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bdpl_async.backoff import LONGEST_WAIT
+from bdpl_async.limits.backoff import LONGEST_WAIT
 from bdpl_async.records import Quota
 
 __all__ = ["Allowance"]

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-from bdpl_async.cache import Kept
-from bdpl_async.cacheplace import InUse, Place
-from bdpl_async.cacherow import packed
-from bdpl_async.cachetable import CHUNK, Foreign, Table, Unreadable
+from bdpl_async.caching.cache import Kept
+from bdpl_async.caching.place import InUse, Place
+from bdpl_async.caching.row import packed
+from bdpl_async.caching.table import CHUNK, Foreign, Table, Unreadable
 from bdpl_async.errors import ConfigError
 
 __all__ = ["TROUBLES", "Writer", "reason_of", "set_aside"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
-from bdpl_async.columns import Columns, Row, as_text, checked
+from bdpl_async.data.columns import Columns, Row, as_text, checked
 from bdpl_async.errors import (
     BdplError,
     ConfigError,

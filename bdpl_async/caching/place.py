@@ -14,7 +14,7 @@ import os
 import time
 from pathlib import Path
 
-from bdpl_async.cachetable import Identity, identity_of
+from bdpl_async.caching.table import Identity, identity_of
 from bdpl_async.errors import ConfigError
 
 __all__ = ["InUse", "Place"]

@@ -14,17 +14,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from bdpl_async.cells import Cell, Connect, run_cell
 from bdpl_async.config import BudgetTable, Config, OptimizerTable, load_config, resolve_task
 from bdpl_async.errors import BdplError, ConfigError
 from bdpl_async.estimate import StandIn
 from bdpl_async.events import Event
-from bdpl_async.grid import Point, Sweep
 from bdpl_async.kept import finished
 from bdpl_async.overrides import Value
 from bdpl_async.result import Result
 from bdpl_async.run import Run
 from bdpl_async.scorer import Scorer, capabilities_of
+from bdpl_async.studies.cells import Cell, Connect, run_cell
+from bdpl_async.studies.grid import Point, Sweep
 from bdpl_async.task import Task
 
 __all__ = ["OneModel", "Row", "Sweeping", "Tasks"]

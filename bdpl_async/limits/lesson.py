@@ -19,8 +19,8 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-from bdpl_async.concurrency import Slot
-from bdpl_async.window import MARGIN, Ticket, Window
+from bdpl_async.limits.concurrency import Slot
+from bdpl_async.limits.window import MARGIN, Ticket, Window
 
 __all__ = ["Lesson"]
 

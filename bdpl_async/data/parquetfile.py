@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bdpl_async.columns import Columns, Row, as_text
+from bdpl_async.data.columns import Columns, Row, as_text
 from bdpl_async.errors import DataError
 
 __all__ = ["read_parquet"]

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bdpl_async.config import builtin_tasks, load_config
+from bdpl_async.data.loader import Loader
 from bdpl_async.errors import DataError
-from bdpl_async.loader import Loader
 
 __all__ = ["resembling"]
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bdpl_async.columns import Row, short
-from bdpl_async.datafile import read_rows
+from bdpl_async.data.columns import Row, short
+from bdpl_async.data.datafile import read_rows
+from bdpl_async.data.look import Look
 from bdpl_async.errors import DataError
-from bdpl_async.look import Look
 from bdpl_async.records import Example
 from bdpl_async.tasktable import TaskTable
 

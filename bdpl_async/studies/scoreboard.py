@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from bdpl_async.arms import Arm
-from bdpl_async.comparison import Comparison, Contest, Difference, Mean, compare_arms
 from bdpl_async.kept import Kept
-from bdpl_async.resampling import Judged, mean_interval
 from bdpl_async.rundir import write_atomically
+from bdpl_async.studies.arms import Arm
+from bdpl_async.studies.comparison import Comparison, Contest, Difference, Mean, compare_arms
+from bdpl_async.studies.resampling import Judged, mean_interval
 from bdpl_async.task import Split, Task
 
 __all__ = ["FILE", "Row", "Scoreboard", "scoreboard"]

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from itertools import chain, repeat
 from pathlib import Path
 
-from bdpl_async.cache import Kept
-from bdpl_async.cacherow import RECORD, Row, unpacked
+from bdpl_async.caching.cache import Kept
+from bdpl_async.caching.row import RECORD, Row, unpacked
 
 __all__ = ["CHUNK", "SCHEMA", "Foreign", "Identity", "Table", "Unreadable", "identity_of"]
 

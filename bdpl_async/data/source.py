@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bdpl_async.columns import Columns
-from bdpl_async.datafile import read_rows
+from bdpl_async.data.columns import Columns
+from bdpl_async.data.datafile import read_rows
+from bdpl_async.data.hub import hub_rows
+from bdpl_async.data.likeness import resembling
+from bdpl_async.data.loader import Loader
+from bdpl_async.data.splits import Source
 from bdpl_async.errors import ConfigError, DataError
-from bdpl_async.hub import hub_rows
-from bdpl_async.likeness import resembling
-from bdpl_async.loader import Loader
 from bdpl_async.records import Example
-from bdpl_async.splits import Source
 from bdpl_async.tasktable import HubTable, TaskTable
 
 __all__ = ["source_of"]

@@ -21,14 +21,14 @@ from typing import Any, Final
 
 import orjson
 
+from bdpl_async.data.textfile import exists
 from bdpl_async.errors import ConfigError
 from bdpl_async.evaluation import Evaluation
-from bdpl_async.grid import Sweep
-from bdpl_async.gridfile import read_sweep
 from bdpl_async.result import Result
 from bdpl_async.rundir import refuse_taken, write_atomically
-from bdpl_async.sweeping import Row
-from bdpl_async.textfile import exists
+from bdpl_async.studies.grid import Sweep
+from bdpl_async.studies.gridfile import read_sweep
+from bdpl_async.studies.sweeping import Row
 
 __all__ = ["SweepDir"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bdpl_async.resampling import Judged, difference, mean_interval
+from bdpl_async.studies.resampling import Judged, difference, mean_interval
 
 __all__ = ["BARE", "Comparison", "Contest", "Difference", "Mean", "compare_arms", "holm"]
 

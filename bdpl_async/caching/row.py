@@ -11,7 +11,7 @@ import zlib
 
 import orjson
 
-from bdpl_async.cache import Entry, Kept
+from bdpl_async.caching.cache import Entry, Kept
 from bdpl_async.records import Score
 
 __all__ = ["RECORD", "Row", "packed", "unpacked"]

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Literal
 
 from bdpl_async.answers import Answers
-from bdpl_async.cells import Connect
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config, ModelTable
-from bdpl_async.datafile import sha256_of
+from bdpl_async.data.datafile import sha256_of
 from bdpl_async.errors import BdplError, ConfigError, DataError
 from bdpl_async.evaluation import Evaluation, Gain
 from bdpl_async.kept import Kept
 from bdpl_async.plan import Ask
-from bdpl_async.quote import check_quote
 from bdpl_async.records import Prompt
 from bdpl_async.result import Totals
 from bdpl_async.scorer import Scorer
 from bdpl_async.session import Session
+from bdpl_async.studies.cells import Connect
+from bdpl_async.studies.quote import check_quote
 from bdpl_async.task import Split, Task
 from bdpl_async.tuning import opened
 

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from bdpl_async.columns import MAX_FIELD, Columns, Row, as_text, checked, short
+from bdpl_async.data.columns import MAX_FIELD, Columns, Row, as_text, checked, short
+from bdpl_async.data.parquetfile import read_parquet
 from bdpl_async.errors import DataError
-from bdpl_async.parquetfile import read_parquet
 
 __all__ = ["read_lines", "read_rows", "sha256_of"]
 

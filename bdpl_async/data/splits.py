@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bdpl_async.data.sampling import k_shot, k_shot_pair, minibatch, split
 from bdpl_async.errors import DataError
 from bdpl_async.records import Example
-from bdpl_async.sampling import k_shot, k_shot_pair, minibatch, split
 
 __all__ = ["Source", "Split", "Terms", "divide"]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from bdpl_async.window import MARGIN, Window
+from bdpl_async.limits.window import MARGIN, Window
 
 __all__ = ["Pace"]
 

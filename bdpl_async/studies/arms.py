@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bdpl_async.cells import Cell, Connect, run_cell
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config, ModelTable, resolve_task
 from bdpl_async.errors import ConfigError
@@ -22,6 +21,7 @@ from bdpl_async.events import Event
 from bdpl_async.kept import Kept, finished
 from bdpl_async.overrides import Value
 from bdpl_async.run import Run
+from bdpl_async.studies.cells import Cell, Connect, run_cell
 from bdpl_async.task import Task
 
 __all__ = ["Arm", "Wanted", "plan_arms", "rehearse", "run_arms"]
@@ -205,7 +205,7 @@ async def run_arms(
 
     Raises:
         ConfigError: a folder holds another run, or one on other data.
-        BdplError: as `bdpl_async.cells.run_cell`.
+        BdplError: as `bdpl_async.studies.cells.run_cell`.
     """
     for arm, cell in _order(arms):
         kept = await run_cell(cell, connect, partial(on_event, arm), on_open)

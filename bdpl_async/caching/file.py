@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bdpl_async.cache import Cache, Entry, Kept, MemoryCache
-from bdpl_async.cacheplace import HINT, Place
-from bdpl_async.cachetable import Foreign, Table, Unreadable
-from bdpl_async.cachewriter import TROUBLES, Writer, reason_of, set_aside
+from bdpl_async.caching.cache import Cache, Entry, Kept, MemoryCache
+from bdpl_async.caching.place import HINT, Place
+from bdpl_async.caching.table import Foreign, Table, Unreadable
+from bdpl_async.caching.writer import TROUBLES, Writer, reason_of, set_aside
 from bdpl_async.errors import ConfigError
 
 __all__ = ["CacheFile", "default_path", "open_cache"]

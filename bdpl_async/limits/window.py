@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from bdpl_async.concurrency import Slot
+from bdpl_async.limits.concurrency import Slot
 
 __all__ = ["MARGIN", "Ticket", "Unit", "Window"]
 

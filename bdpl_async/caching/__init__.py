@@ -1,0 +1,1 @@
+"""The response cache: one SQLite file, its rows, and its care."""

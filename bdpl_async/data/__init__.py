@@ -1,0 +1,1 @@
+"""Data: files and hubs in, rows that a task can use out."""

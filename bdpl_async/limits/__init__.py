@@ -1,0 +1,1 @@
+"""Leave to send: rates, windows and what refusals teach."""
