@@ -71,9 +71,12 @@ async def choose(session: Session, finalists: Sequence[Prompt], count: int) -> C
 async def final(session: Session, choice: Choice, count: int) -> tuple[Answers, Answers]:
     """What the learned and the empty prompt got on the first `count` test examples.
 
-    The learned prompt's answers are less its frozen offsets, the empty one's as they came.
+    The learned prompt's answers are less its frozen offsets, the empty one's as they came. Where
+    the empty prompt won, one ask scores both: the same money buys twice as many examples.
     """
     split = session.task.test
+    if not choice.prompt.text:
+        count = min(2 * count, len(split))
     examples, labels = split.examples[:count], split.labels[:count]
     learned = (await session.logprobs([choice.prompt], examples))[0]
     empty = (await session.logprobs([Prompt()], examples))[0]

@@ -33,7 +33,7 @@ from bdpl_async.records import Billed, Request, Score, Text
 from bdpl_async.result import Totals
 from bdpl_async.scorer import Capabilities, Scorer
 from bdpl_async.shelf import Shelf
-from bdpl_async.usable import checked, may_improve
+from bdpl_async.usable import checked, may_improve, off_the_labels
 
 __all__ = ["Gate"]
 
@@ -76,7 +76,7 @@ class Gate:
         self._asked: dict[Text, asyncio.Future[None]] = {}  # by asks that are under way
         self._cache_hits = 0
         self._blame = Blame()
-        self._useful = 0  # answers with usable numbers
+        self._useful = 0  # answers that say something about their text
 
     @property
     def cache(self) -> Cache | None:
@@ -106,6 +106,11 @@ class Gate:
     def mass(self) -> float | None:
         """Mean label mass of the answers so far; None where the model tells none."""
         return self._memory.mass
+
+    @property
+    def answers(self) -> int:
+        """Answers with usable numbers so far, those of the cache included."""
+        return self._memory.answers
 
     def totals(self) -> Totals:
         """Everything consumed so far."""
@@ -261,6 +266,7 @@ class Gate:
         if isinstance(usable, ProviderError):
             self.channel.traffic.failures += 1
             self.trouble = usable
+            self._useful += self.capabilities.decides and off_the_labels(usable)
         return usable
 
     def _failed(self, text: Text, error: ProviderError) -> None:

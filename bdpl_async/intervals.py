@@ -20,6 +20,10 @@ __all__ = ["interval", "mcnemar", "paired_interval", "wilson"]
 RESAMPLES: Final = 2000
 """Bootstrap draws: the ends of the interval then vary by about a twentieth of its length."""
 
+UNSEEN: Final = 2.0
+"""Examples that an outcome of every kind shares where draws score alike, as after none but
+right answers: about what Wilson's interval adds on either side."""
+
 _Z: Final = 1.959963984540054
 """The standard normal's 97.5 % point."""
 
@@ -31,14 +35,20 @@ def interval(
 ) -> Interval:
     """The 95 % interval of a score; it always holds the score itself.
 
-    Wilson's for accuracy, the percentile bootstrap for the other metrics. ValueError on n = 0.
+    Wilson's for accuracy, the percentile bootstrap for the other metrics, smoothed where its
+    draws score alike. ValueError on n = 0.
     """
     metric = METRICS[metric_name]
     table = confusion(predictions, labels)
     if metric is accuracy:
         return wilson(int(np.trace(table)), int(table.sum()))
-    draws = _resample(table.ravel(), rng).reshape(RESAMPLES, *table.shape)
-    return _percentiles(metric.of_tables(draws), float(metric.of_tables(table)))
+    actual, shape = float(metric.of_tables(table)), (RESAMPLES, *table.shape)
+    scores = metric.of_tables(_resample(table.ravel(), rng).reshape(shape))
+    low, high = _percentiles(scores, actual)
+    if low < high:
+        return low, high
+    draws = _resample(table.ravel(), rng, UNSEEN / table.size)  # no draw has what was not seen
+    return _percentiles(metric.of_tables(draws.reshape(shape)), actual)
 
 
 def paired_interval(
@@ -94,10 +104,15 @@ def wilson(right: int, n: int) -> Interval:
     return max(0.0, min(middle - half, rate)), min(1.0, max(middle + half, rate))
 
 
-def _resample(counts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """`RESAMPLES` draws of as many examples as were counted, (cells,) to (RESAMPLES, cells)."""
-    total = counts.sum()
-    return rng.multinomial(int(total), counts / total, size=RESAMPLES)
+def _resample(
+    counts: NDArray[np.int64], rng: np.random.Generator, unseen: float = 0.0
+) -> NDArray[np.int64]:
+    """`RESAMPLES` draws of as many examples as were counted, (cells,) to (RESAMPLES, cells).
+
+    Every cell's odds are its count and `unseen`.
+    """
+    odds = counts + unseen
+    return rng.multinomial(int(counts.sum()), odds / odds.sum(), size=RESAMPLES)
 
 
 def _tables_of(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bdpl_async.answers import Answers
 from bdpl_async.config import Config, load_config
-from bdpl_async.data.textfile import read_text
+from bdpl_async.data.textfile import exists, read_text
 from bdpl_async.errors import ConfigError
 from bdpl_async.result import Result
 
@@ -65,6 +65,8 @@ def read_run(path: Path) -> Kept:
     Raises:
         ConfigError: it is no folder of a finished run, or a file in it cannot be used.
     """
+    if not exists(path / "run.toml"):
+        raise ConfigError(f"{path}: no run: it has no run.toml", hint=HINT)
     config = load_config(path / "run.toml")
     document = _json(path / "result.json")
     try:

@@ -45,8 +45,8 @@ class _Running:
     still: int = 0
     prompt: str | None = None
 
-    def count(self, step: Step, *, idle: bool) -> None:
-        self.fruitless = 0 if np.isfinite(step.loss) else self.fruitless + 1
+    def count(self, step: Step, *, idle: bool, heard: bool) -> None:
+        self.fruitless = 0 if heard and np.isfinite(step.loss) else self.fruitless + 1
         self.idle = self.idle + 1 if idle else 0
         self.still = self.still + 1 if step.prompt == self.prompt else 0
         self.prompt = step.prompt
@@ -82,6 +82,8 @@ class Learning:
 
     async def steps(self) -> AsyncIterator[Step | Note]:
         """Updates until the steps or the budget are used up, or until nothing moves if so asked."""
+        if not self.plan.update:  # nothing is searched for, so nothing ends it
+            return
         limit, patience = self.step_limit, self._session.config.optimizer.patience
         running = _Running()
         while limit is None or len(self.losses) < limit:
@@ -93,13 +95,14 @@ class Learning:
             step = await self._update(*size)
             if step is None:
                 return
-            running.count(step, idle=self._gate.ledger.used == before)
+            idle, heard = self._gate.ledger.used == before, self._gate.answers > 0
+            running.count(step, idle=idle, heard=heard)
             if running.fruitless == PATIENCE:
                 raise ProviderRefused(
                     f"{self._session.model}: no usable answer in {PATIENCE} updates running"
                 )
             yield step
-            if size != self._full():  # cut to what was left
+            if size != self._full() and not idle:  # cut to what was left, and that was used
                 self.reason = "budget"
                 return
             if running.still == patience:

@@ -13,9 +13,14 @@ Outcome = Score | ProviderError
 
 
 class Memory:
-    """Bounded, so that a run of a million prompts stays flat."""
+    """Bounded, so that a run of a million prompts stays flat.
+
+    Attributes:
+        answers: that were kept so far.
+    """
 
     def __init__(self) -> None:
+        self.answers = 0
         self._answered: MemoryCache[Text] = MemoryCache()
         self._failed: dict[Text, ProviderError] = {}
         self._mass, self._masses = 0.0, 0
@@ -32,6 +37,7 @@ class Memory:
 
     def keep(self, text: Text, entry: Entry) -> None:
         """Remember an answer."""
+        self.answers += 1
         self._answered.put(text, entry)
         if entry.score.mass is not None:
             self._mass += entry.score.mass

@@ -228,12 +228,15 @@ class Session:
     def measure(self, answers: Answers) -> Evaluation:
         """The task's metric of some answers; the interval's seed is the run's.
 
+        Words that are no label are answers: a model that is read by its text may score nothing.
+
         Raises:
-            ProviderRefused: all rows are NaN, so there is nothing to measure.
+            ProviderRefused: there is no answer, and so nothing to measure.
         """
         seed = self.config.run.seed
         found = evaluate(self.task.metric, answers.logprobs, answers.labels, seed)
-        if found.unanswered == found.n:
+        said = self.gate.capabilities.decides and not np.isnan(answers.logprobs).all()
+        if found.unanswered == found.n and not said:
             raise ProviderRefused(
                 f"{self.model}: no usable answer to any of {found.n} texts; the last said:"
                 f" {self.gate.trouble}"

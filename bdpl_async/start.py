@@ -46,7 +46,10 @@ def starting_prompt(config: Config) -> Prompt | None:
 def _found(text: str | None, folder: str | None) -> Prompt:
     if folder is None:
         return Prompt(tuple((text or "").split()))
-    return Prompt(read_run(Path(folder)).result.tokens)
+    try:
+        return Prompt(read_run(Path(folder)).result.tokens)
+    except ConfigError as error:
+        raise ConfigError(f"prompt.start_from: {error.args[0]}", hint=error.hint) from None
 
 
 def candidates_with(start: Prompt | None, vocabulary: tuple[str, ...]) -> tuple[str, ...]:

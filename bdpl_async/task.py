@@ -133,8 +133,8 @@ def _absolute(config: Config, folder: Path) -> Config:
     prompt = config.prompt
     if prompt.vocabulary != "pmi":
         prompt = prompt.model_copy(update={"vocabulary": _place(folder, prompt.vocabulary)})
-    if prompt.corpus is not None:
-        prompt = prompt.model_copy(update={"corpus": _place(folder, prompt.corpus)})
+    places = {"corpus": prompt.corpus, "start_from": prompt.start_from}
+    prompt = prompt.model_copy(update={key: _place(folder, file) for key, file in places.items()})
     cache, tokenizer = config.run.cache, config.model.tokenizer
     if cache is not None and cache != "none" and "://" not in cache:
         cache = _place(folder, cache)

@@ -80,6 +80,9 @@ class TaskTable(Table):
         _among("looks", self.looks, self.texts)
         _among("files", self.files, SPLITS)
         _among("the right side of values", self.values.values(), self.labels)
+        for spelling, value in self.values.items():
+            if spelling in self.labels and spelling != value:
+                raise ValueError(f"values: {spelling[:80]!r} is a label of its own")
         if self.hub is not None:
             _among("the right side of hub.values", self.hub.values.values(), self.labels)
         return self

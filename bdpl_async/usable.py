@@ -6,7 +6,7 @@ from bdpl_async.errors import UnusableAnswer
 from bdpl_async.memory import Outcome
 from bdpl_async.records import Score
 
-__all__ = ["LOW_MASS", "checked", "may_improve"]
+__all__ = ["LOW_MASS", "checked", "may_improve", "off_the_labels"]
 
 LOW_MASS = 0.1  # label mass below which the model expects something else than a label word
 NEVER = float("-inf")
@@ -35,3 +35,8 @@ def checked(outcome: Outcome, name: str, labels: int) -> Outcome:
 def may_improve(outcome: Outcome) -> bool:
     """Whether the same question may bring a better answer."""
     return isinstance(outcome, UnusableAnswer) and outcome.retryable
+
+
+def off_the_labels(outcome: Outcome) -> bool:
+    """Whether the model said something else than a label word: an answer, and a wrong one."""
+    return isinstance(outcome, UnusableAnswer) and not outcome.retryable

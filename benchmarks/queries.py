@@ -7,7 +7,7 @@
 A study is a set of arms at a few budgets; a row of the file is one run, and a run that the file has
 is not run again. Budgets pay for learning and for choosing on dev; the first `--test` rows of the
 test set are scored outside of them. DIR has a folder a task, see `FOLDERS`. `--model` is
-roberta/builtin or causal/FOLDER, a model of `benchmarks/causal`.
+roberta/builtin, causal/FOLDER for a model of `benchmarks/causal`, or that model on a server.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from studies import STUDIES, Arm
 from variants import maker
 from wordlists import frequent, pruned, written
@@ -79,8 +80,8 @@ def load(study: Study, name: str, arm: Arm, seed: int, budget: int) -> Task:
 
 
 @asynccontextmanager
-async def opened(name: str) -> AsyncIterator[Scorer]:
-    """roberta/... in bfloat16 where that is quick, or a causal model in this process."""
+async def opened(name: str, url: str | None) -> AsyncIterator[Scorer]:
+    """A server's model, roberta/... in bfloat16 where that is quick, or a causal one in here."""
     provider, _, model = name.partition("/")
     if provider == "causal":
         from causal.scorer import CausalScorer
@@ -88,7 +89,8 @@ async def opened(name: str) -> AsyncIterator[Scorer]:
         async with CausalScorer(model, dtype="bf16") as scorer:
             yield scorer
     else:
-        async with connect(name, dtype="auto") as found:
+        dtype = "auto" if provider == "roberta" else None
+        async with connect(name, base_url=url, dtype=dtype) as found:
             yield found
 
 
@@ -126,6 +128,8 @@ async def one(study: Study, scorer: Scorer, cell: tuple[int, str, int, str]) -> 
     session = await Session.open(task, scorer, free)
     labels = Split(held).labels
     logprobs = (await session.logprobs([Prompt(result.tokens)], held))[0]
+    if result.calibration is not None:
+        logprobs = result.calibration.applied(logprobs)
     losses = LOSSES["ce"](logprobs, labels)
     per_class = [losses[labels == label].mean() for label in np.unique(labels)]
     return {
@@ -136,11 +140,19 @@ async def one(study: Study, scorer: Scorer, cell: tuple[int, str, int, str]) -> 
         "budget": budget,
         "metric": METRICS[task.metric](predictions(logprobs), labels),
         "loss": float(np.mean(per_class)),
+        "answers": answers_of(predictions(logprobs)),
+        "truth": answers_of(labels),
         "steps": result.steps_done,
         "prompts": result.usage.prompts,
+        "requests": result.usage.requests,
         "seconds": round(time.monotonic() - start, 1),
         "prompt": result.prompt,
     }
+
+
+def answers_of(classes: NDArray[np.int64]) -> str:
+    """A digit for each example, "-" where there was no answer; tasks have ten classes at most."""
+    return "".join("-" if c < 0 else str(c) for c in classes)
 
 
 def rows_of(file: Path) -> list[Row]:
@@ -148,10 +160,10 @@ def rows_of(file: Path) -> list[Row]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-async def run(study: Study, model: str) -> None:
+async def run(study: Study, model: str, url: str | None) -> None:
     """Every cell that the file lacks."""
     done = {(r["seed"], r["task"], r["budget"], r["arm"]) for r in rows_of(study.out)}
-    async with opened(model) as scorer:
+    async with opened(model, url) as scorer:
         for cell in study.cells():
             if cell not in done:
                 row = await one(study, scorer, cell)
@@ -223,6 +235,7 @@ def main() -> None:
     parser.add_argument("name", help="a study, or a file of rows")
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--model", default="roberta/builtin")
+    parser.add_argument("--base-url")
     parser.add_argument("--tasks", nargs="+", default=["reviews"])
     parser.add_argument("--arms", nargs="+", help="some of the study's")
     parser.add_argument("--seeds", type=int, default=5)
@@ -242,7 +255,7 @@ def main() -> None:
         seeds = tuple(range(given.first_seed, given.first_seed + given.seeds))
         budgets, tasks = tuple(given.budgets), tuple(given.tasks)
         study = Study(arms, tasks, seeds, budgets, given.data, given.test, given.out)
-        asyncio.run(run(study, given.model))
+        asyncio.run(run(study, given.model, given.base_url))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ def _paper(lr: float) -> Arm:
 
 
 PAPER = {f"bdpl-paper, lr {lr:g}": _paper(lr) for lr in (1e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+RATE = 1e-2  # the best of `PAPER` on seeds of their own
 GREEDY: Arm = {"optimizer.method": "greedy"}
 RANDOM: Arm = {"optimizer.method": "random"}
 
@@ -49,13 +50,28 @@ LEVERS: Mapping[str, Arm] = {
 }
 KL = {f"KL cap x {times:g}": {"kl": times} for times in (0.25, 0.5, 2, 4)}
 
+METHODS: Mapping[str, Arm] = {
+    "bdpl": {},
+    "bdpl-paper": _paper(RATE),
+    "random": RANDOM,
+    "greedy": GREEDY,
+    "calibration, batch": {"optimizer.method": "calibration", "optimizer.calibration": "batch"},
+    "calibration, contextual": {
+        "optimizer.method": "calibration",
+        "optimizer.calibration": "contextual",
+    },
+    "manual": {"optimizer.method": "manual"},
+    "empty": {"optimizer.method": "empty"},
+}
+
 STUDIES: Mapping[str, Mapping[str, Arm]] = {
     "levers": {**LEVERS, **KL},
     "rates": PAPER,
+    "methods": METHODS,
     "curve": {
         "bdpl": {},
         "bdpl, positions apart": {"optimizer.share": 0.0},
-        "bdpl-paper": _paper(3e-3),
+        "bdpl-paper": _paper(RATE),
         "random": RANDOM,
         "greedy": GREEDY,
     },

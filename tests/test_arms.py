@@ -118,6 +118,14 @@ def test_every_run_has_a_folder_of_its_own(path: Path) -> None:
     assert {folder.parent for folder in folders} == {path.parent / "out"}
 
 
+def test_a_folder_of_any_alphabet_is_short_enough(path: Path) -> None:
+    """No file system takes a name of more than 255 bytes; names cut alike are still told apart."""
+    wanted = Wanted(("simulated/" + "好" * 200, "simulated/x" + "好" * 200), ("bdpl",), (0,))
+    names = [cell.out.name for arm in planned(path, wanted) for cell in arm.cells]
+    assert len(set(names)) == 2
+    assert max(len(name.encode()) for name in names) < 200
+
+
 def test_an_arm_is_a_run_like_any_other(path: Path) -> None:
     """What its run.toml would say is one model, one method, one seed; and nothing of the view."""
     (arm,) = planned(
@@ -239,6 +247,26 @@ async def test_other_data_in_the_folder_is_refused(path: Path) -> None:
     train.write_text(train.read_text().replace(" and ", " beside "))
     with pytest.raises(ConfigError, match="other data"):
         await finished(planned(path, wanted), Connections())
+
+
+@pytest.mark.parametrize("what", ["data", "settings", "answers"])
+async def test_a_folder_in_the_way_is_refused_before_anything_runs(path: Path, what: str) -> None:
+    """Whatever the last arm's folder holds instead of that arm's run, no other arm is run first."""
+    await finished(planned(path, Wanted(methods=("empty",))), Connections())
+    keys: dict[str, str | float] = {}
+    if what == "data":
+        file = path.parent / "dev.tsv"
+        file.write_text(file.read_text().replace(" and ", " beside "))
+    elif what == "settings":
+        keys = {"model__timeout": 9.0}
+    else:
+        (file,) = path.parent.glob("out/*/answers.json")
+        file.write_text(file.read_text().replace('"labels":[', '"labels":[7,', 1))
+    arms = planned(path, Wanted(methods=("bdpl", "empty")), **keys)
+    connect = Connections()
+    with pytest.raises(ConfigError):
+        await rehearse(arms, connect)
+    assert connect.made == []
 
 
 async def test_an_interrupted_run_is_the_last(path: Path) -> None:

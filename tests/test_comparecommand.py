@@ -16,6 +16,7 @@ import pytest
 
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.records import Reply, Request
+from bdpl_async.studies.claim import Claim
 from bdpl_providers.simulated import Simulated
 from tests.test_cli import SLOW, environment
 from tests.workbench import command, rows, write_task
@@ -112,7 +113,9 @@ BAD: list[tuple[tuple[str, ...], int, str]] = [
     (("--method", "nosuch"), 2, "optimizer.method"),
     (("--model", "nosuch/x"), 2, "unknown provider 'nosuch'"),
     (("--seeds", "x"), 2, "no whole number"),
-    (("--method", "empty", "--method", "bdpl", "--max-prompts", "20"), 4, "too small"),
+    (("--seeds", "999999999999"), 2, "from 1 to 10,000"),
+    (("--set", "run.ui=rich"), 2, "--ui rich"),
+    (("--method", "empty", "--method", "bdpl", "--max-prompts", "20"), 4, "simulated/x bdpl: the"),
     (("--method", "empty", "--method", "manual"), 2, "prompt.manual"),
     (("--data", "nowhere"), 2, "nowhere"),
 ]
@@ -142,11 +145,24 @@ def test_a_folder_that_is_taken(task: Path, tmp_path: Path, capsys: Capsys) -> N
     command(capsys, "run", task, "--out", "run", "--ui", "none")
     assert "holds a run already" in command(capsys, "compare", task, "--out", "run").err
     (tmp_path / "file").write_text("x")
-    assert command(capsys, "compare", task, "--out", "file").code == 2
+    for place in ("file", "file/below", "x" * 300):
+        refused = command(capsys, "compare", task, "--out", place)
+        assert (refused.code, refused.out) == (2, "")
+        assert place.partition("/")[0] in refused.err
     assert command(capsys, "compare", task, *ARMS, "--out", "out").code == 0
     other = command(capsys, "compare", task, *ARMS, "--out", "out", "--steps", "1")
     assert other.code == 2
     assert "another configuration" in other.err
+
+
+def test_two_at_once(task: Path, tmp_path: Path, capsys: Capsys) -> None:
+    """Who comes second to a folder is refused, and spoils nothing there."""
+    first = Claim(tmp_path / "out")
+    second = command(capsys, "compare", task, *ARMS, "--out", "out")
+    assert (second.code, second.out) == (2, "")
+    assert "another process works there" in second.err
+    first.close()
+    assert command(capsys, "compare", task, *ARMS, "--out", "out").code == 0
 
 
 def test_refused(task: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -329,3 +329,13 @@ def test_the_shared_data_are_read() -> None:
     if not path.exists():
         pytest.skip(f"needs the shared data set {path}")
     assert len(read_rows(path, ["text", "label"])) == 32
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl"])
+def test_one_column_is_not_two(tmp_path: Path, kind: str) -> None:
+    """Two wanted columns never come from one of the file: a text could be the label itself."""
+    content = {"tsv": "label\n1\n", "jsonl": '{"label": 1}\n'}[kind]
+    path = tmp_path / f"x.{kind}"
+    path.write_text(content)
+    with pytest.raises(DataError, match="line 1: column 'label' would be both 'text' and 'label'"):
+        read_rows(path, ["text", "label"], others={"text": ["label"]})

@@ -66,7 +66,7 @@ async def test_each_text_is_asked_once_and_counted_before(tmp_path: Path) -> Non
     scorer = Marked()
     session = await opened(tmp_path, scorer)
     questions = Questions(Prompt(("key", "key")), ("a phrase", "key key", "key"))
-    cost = total(session.gate.forecast.cost, questions.asks(session, "dev", 8))
+    cost = total(session.gate.forecast.cost, questions.asks("dev", 8))
     before = session.gate.ledger.used.prompts
     await dissect(session, questions, session.task.dev)
     assert session.gate.ledger.used.prompts - before == cost.prompts == 3 * 8
@@ -77,13 +77,13 @@ async def test_a_single_token_is_compared_with_no_prompt(tmp_path: Path) -> None
     """What is left of it is the empty prompt; a prompt without tokens has no effects."""
     session = await opened(tmp_path, Marked())
     one = Questions(Prompt(("key",)))
-    assert [ask.filled for ask in one.asks(session, "dev", 8)] == [True, False]
+    assert [ask.filled for ask in one.asks("dev", 8)] == [True, False]
     (effect,) = (await dissect(session, one, session.task.dev)).effects
     assert (effect.prompt, effect.changed) == ("", 8)
     none = await dissect(session, Questions(Prompt(), ("key",)), session.task.dev)
     assert none.effects == ()
     assert none.phrases[0].agreement == 0.0
-    cost = total(session.gate.forecast.cost, Questions(Prompt()).asks(session, "dev", 8))
+    cost = total(session.gate.forecast.cost, Questions(Prompt()).asks("dev", 8))
     assert (cost.requests, cost.prompts) == (8, 8)
 
 

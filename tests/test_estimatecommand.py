@@ -140,6 +140,73 @@ def test_a_server_is_not_needed(capsys: Capsys, name: str) -> None:
     assert found["tokens"] > 100
 
 
+MODELS = """
+[[models]]
+name = "vllm/one"
+base_url = "http://127.0.0.1:9/v1"
+price_in = 1.0
+price_out = 2.0
+
+[[models]]
+name = "compatible/two"
+base_url = "http://127.0.0.1:9/v1"
+price_in = 3.0
+price_out = 4.0
+"""
+
+
+def test_several_models_have_a_total(capsys: Capsys) -> None:
+    """For [[models]] every arm is estimated as `compare` would run it, and all of them together."""
+    write_task(Path(), more=MODELS)
+    done = command(capsys, "estimate", "task.toml", "--json", "--max-prompts", "100")
+    assert (done.code, done.err) == (0, "")
+    found = orjson.loads(done.out)
+    arms = found["arms"]
+    assert [(arm["model"], arm["method"], arm["seed"]) for arm in arms] == [
+        ("vllm/one", "bdpl", 0),
+        ("compatible/two", "bdpl", 0),
+    ]
+    for key in ("requests", "prompts", "tokens"):
+        assert found[key] == sum(arm[key] for arm in arms) > 0
+    assert found["usd"] == pytest.approx(sum(arm["usd"] for arm in arms))
+    assert all(arm["prompts"] <= 100 for arm in arms)
+    assert found["budget"]["prompts"] == 100
+    address = ("--model", "vllm/one", "--base-url", "http://127.0.0.1:9/v1")
+    one = document(capsys, *address, "--max-prompts", "100")
+    assert one["requests"] == arms[0]["requests"]
+
+
+def test_the_total_is_printed(capsys: Capsys) -> None:
+    """A line an arm, and the total; what is not known of one arm is not known of all."""
+    write_task(Path(), more=MODELS)
+    total = command(capsys, "estimate", "task.toml", "--json")
+    done = command(capsys, "estimate", "task.toml")
+    assert (done.code, done.err) == (0, "")
+    (line,) = [line for line in done.out.splitlines() if line.strip().startswith("total")]
+    assert f"{orjson.loads(total.out)['tokens']:,}" in line
+    assert max(map(len, done.out.splitlines())) <= 80
+    write_task(Path(), more=MODELS.replace("price_in = 3.0\nprice_out = 4.0\n", ""))
+    done = command(capsys, "estimate", "task.toml")
+    assert "unknown" in done.out
+    assert "--price-in" in done.out
+
+
+def test_methods_and_seeds_are_those_of_compare(capsys: Capsys) -> None:
+    """Every run of every arm is counted, each by the whole budget."""
+    several = ("--method", "random", "--method", "empty", "--seeds", "2")
+    found = document(capsys, *several)
+    arms = found["arms"]
+    assert isinstance(arms, list)
+    assert [(arm["method"], arm["seed"]) for arm in arms] == [
+        ("random", 0),
+        ("random", 1),
+        ("empty", 0),
+        ("empty", 1),
+    ]
+    assert estimate(capsys, *several, "--max-prompts", "15").code == 4
+    assert estimate(capsys, "--seeds", "0").code == 2
+
+
 def test_the_default_is_the_built_in_task(capsys: Capsys) -> None:
     """Without TASK it is the built-in example, as for run."""
     done = command(capsys, "estimate", "--model", "simulated/x", "--steps", "3", "--json")

@@ -219,6 +219,32 @@ def test_an_empty_prompt_has_nothing_to_leave_out(capsys: Capsys) -> None:
     assert "nats," in done.out
 
 
+@pytest.mark.parametrize("kind", ["batch", "contextual"])
+def test_a_calibrated_run_is_scored_by_its_own_offsets(
+    capsys: Capsys, tmp_path: Path, kind: str
+) -> None:
+    """On test too the score is the run's: no row that is asked here has a say in the offsets."""
+    write_task(tmp_path, TESTED, ("length = 3", 'length = 3\nmanual = "warm and"'))
+    method = ("--method", "calibration", "--set", f"optimizer.calibration={kind}")
+    done = command(capsys, "run", "task.toml", *method, "--out", "other", "--ui", "none")
+    assert done.code == 0, done.err
+    result = orjson.loads(Path("other/result.json").read_bytes())
+    for split in ("dev", "test"):
+        explain = ("explain", "other", "--json", "--no-phrases", "--split", split)
+        found = document(command(capsys, *explain))
+        assert found["full"]["score"] == result[split]["score"]
+        assert found["usage"]["prompts"] == 3 * result[split]["n"]
+    assert any("its offsets" in note for note in found["notes"])
+
+
+def test_hushed(capsys: Capsys) -> None:
+    """--ui none tells nothing on stderr; views that there are none of are refused."""
+    assert command(capsys, "explain", "run", "--json", "--ui", "none").err == ""
+    refused = command(capsys, "explain", "run", "--ui", "json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--ui json" in refused.err
+
+
 def test_an_interrupted_run_is_explained_with_a_note(capsys: Capsys) -> None:
     """Its prompt was chosen on no score; what it did not keep is said to be missing."""
     edit(stop_reason="interrupted")

@@ -133,3 +133,13 @@ async def test_offsets_are_the_winners_own_and_frozen(tmp_path: Path, kind: str)
     bare = await session.logprobs([choice.prompt, Prompt()], task.test.examples)
     assert np.array_equal(learned.logprobs, choice.offsets.applied(bare[0]))
     assert np.array_equal(empty.logprobs, bare[1])
+
+
+async def test_where_nothing_beats_the_empty_prompt_test_is_larger(tmp_path: Path) -> None:
+    """One ask scores both then, so that the same money buys twice the examples, if there are."""
+    changes = ('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "train.tsv"')
+    task = Task.from_toml(write_task(tmp_path, changes))
+    session = await Session.open(task, listening(), task.config)
+    for words, count, expected in [("", 5, 10), ("", 7, 12), ("north", 5, 5)]:
+        learned, empty = await final(session, chosen(words), count)
+        assert len(learned.labels) == len(empty.labels) == expected

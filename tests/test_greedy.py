@@ -16,7 +16,7 @@ from bdpl_async.records import Prompt
 from bdpl_async.task import Task
 from bdpl_async.tuning import tune
 from bdpl_providers.simulated import Simulated
-from tests.workbench import write_task
+from tests.workbench import rows, write_task
 
 WORDS = tuple(f"w{n}" for n in range(40))
 EMPTY = Prompt()
@@ -200,3 +200,17 @@ async def test_a_run_uses_its_budget_and_repeats(tmp_path: Path) -> None:
         found.append((result.prompt, result.losses, result.dev))
     assert found[0] == found[1]
     assert found[0][0]
+
+
+@pytest.mark.parametrize("limit", [200, 400, 1000])
+async def test_a_search_without_success_uses_its_budget_too(tmp_path: Path, limit: int) -> None:
+    """Where the empty prompt wins, its answers are known already, and yet most is used."""
+    changes = ('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "test.tsv"')
+    path = write_task(tmp_path, ("steps = 2", 'method = "greedy"'), changes)
+    for name, count, offset in (("train", 100, 0), ("dev", 32, 200), ("test", 400, 300)):
+        (tmp_path / f"{name}.tsv").write_text(rows(count, offset))
+    scorer = Simulated("x", utility=lambda word: 0.0)
+    result = await tune(Task.from_toml(path), scorer, budget=Budget(prompts=limit))
+    assert result.prompt == ""
+    assert 0.8 * limit <= result.usage.prompts <= limit
+    assert result.stop_reason == "budget"

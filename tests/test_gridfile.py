@@ -101,6 +101,7 @@ def test_a_sweep_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         ("[4, 8]", "[]", r"\[grid\] task.k_shot: is empty"),
         ("[4, 8]", "4", r"\[grid\] task.k_shot: must be a list"),
         ("[4, 8]", "[4, 4]", r"\[grid\] task.k_shot: 4 stands there twice"),
+        ("[4, 8]", "[4, 8, 4.0]", r"\[grid\] task.k_shot: 4 stands there twice"),
         ("[4, 8]", "[4, [5]]", r"\[grid\] task.k_shot: a text, a number, true or false"),
         ("[4, 8]", "[2026-01-01]", r"\[grid\] task.k_shot: a text, a number, true or false"),
         ("= 100", "= [100]", r"\[set\] optimizer.steps: a text, a number, true or false"),
@@ -128,6 +129,7 @@ def test_what_cannot_be_used_is_refused_by_name(
     [
         ('[[cells]]\n"a.b" = 1\n[[cells]]\n"a.c" = 1\n', "number 2 has other keys"),
         ('[[cells]]\n"a.b" = 1\n[[cells]]\n"a.b" = 1\n', "stands there twice"),
+        ('[[cells]]\n"a.b" = 1\n[[cells]]\n"a.b" = 1.0\n', "stands there twice"),
         ('[grid]\n"a.b" = [1]\n[[cells]]\n"a.b" = 1\n', r"a.b: given in \[\[cells\]\]"),
         ("[grid]\n", "nothing is varied"),
         ('[grid]\n"a.b" = [1]\n"a.c" = [1]\n[sweep]\nx = "a.b"\nseries = "a.b"\n', "the same key"),

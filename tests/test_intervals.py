@@ -69,6 +69,27 @@ def test_intervals_cover_the_truth(name: str) -> None:
     assert 0.91 <= held / 300 <= 0.98
 
 
+@pytest.mark.parametrize("name", ["f1", "macro_f1", "mcc"])
+def test_what_was_never_seen_may_yet_be(name: str) -> None:
+    """All right of 32 is no proof of always right; the interval is about as wide as Wilson's."""
+    labels = np.array([0, 1] * 16)
+    low, high = interval(name, labels, labels, np.random.default_rng(0))
+    assert high == 1.0
+    assert 0.7 < low < 0.95
+    assert interval(name, labels[:8], labels[:8], np.random.default_rng(0))[0] < 0.8
+    more = np.tile(labels, 10)
+    assert 0.95 < interval(name, more, more, np.random.default_rng(0))[0] < 1.0
+
+
+def test_one_answer_to_everything_has_an_interval_too() -> None:
+    """A model that says one word always scores 0 by F1 and Matthews, give or take."""
+    labels = np.array([0, 1] * 16)
+    for name, below in (("f1", False), ("mcc", True)):
+        low, high = interval(name, 0 * labels, labels, np.random.default_rng(0))
+        assert (low < 0) == below
+        assert 0.02 < high < 0.5
+
+
 def test_drawing_tables_is_drawing_examples() -> None:
     """The multinomial short cut gives the interval that resampled examples give."""
     predictions, labels = noisy(120, 0.5, 2)

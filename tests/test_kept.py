@@ -84,3 +84,10 @@ def test_a_label_that_was_ruled_out_is_no_missing_answer(folder: Path) -> None:
     assert found.logprobs[0].tolist() == [-np.inf, -0.5]
     assert np.isnan(found.logprobs[1]).all()
     assert found.predictions.tolist() == [1, -1]
+
+
+def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    """The hint is about folders of runs, not about files of tasks."""
+    for place in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ConfigError, match=r"no run: it has no run\.toml\n  give the folder of"):
+            read_run(place)

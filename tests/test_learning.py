@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bdpl_async.budget import Budget
 from bdpl_async.config import Config
 from bdpl_async.methods import Method, make_method
 from bdpl_async.records import Prompt
@@ -48,3 +49,10 @@ async def test_a_method_of_ones_own_takes_the_place_of_the_configured_one(tmp_pa
     assert result.steps_done == 2
     assert told[-1] == (len(task.vocabulary()), 2)
     assert "policy.json" not in run.documents()
+
+
+async def test_a_fixed_prompt_ends_by_itself(tmp_path: Path) -> None:
+    """What searches nothing is not ended by a budget that would not have bought an update."""
+    task = Task.from_toml(write_task(tmp_path), overrides={"prompt.manual": "please"})
+    result = await tune(task, Simulated(), method="manual", budget=Budget(prompts=16))
+    assert (result.stop_reason, result.steps_done, result.usage.prompts) == ("steps", 0, 16)

@@ -150,6 +150,16 @@ def test_a_picture_is_valid_svg_and_always_the_same(
     assert sweep.x in words
 
 
+def test_no_text_breaks_the_picture(tmp_path: Path, result: Result) -> None:
+    """Names may hold markup and what XML may not hold; nothing is loaded from elsewhere."""
+    sweep = make(tmp_path, f'[grid]\n{SEEDS}[sweep]\nname = "<script>x</script>\\uffff\\u001b"\n')
+    picture = draw(sweep, [Row(point, result) for point in sweep.points]).decode()
+    root = ET.fromstring(picture)  # noqa: S314  our own file
+    assert "<script>x</script>\ufffd\ufffd" in "".join(root.itertext())
+    places = [value for element in root.iter() for value in element.attrib.values()]
+    assert not [place for place in places if "://" in place and "purl.org" not in place]
+
+
 def test_a_picture_as_png(tmp_path: Path, result: Result) -> None:
     """Where SVG is no use there are pixels."""
     pytest.importorskip("matplotlib")

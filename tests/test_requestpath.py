@@ -194,6 +194,39 @@ def test_a_budget_is_used_and_ends_with_a_scored_prompt(
     assert rate or SPENT[kind](books) >= 0.8 * BUDGETS[kind]
 
 
+WAYS: dict[str, dict[str, Value]] = {
+    "calibrated": {"optimizer__calibration": "contextual"},
+    "greedy": {"optimizer__calibration": "contextual", "optimizer__method": "greedy"},
+    "text": {"model__readout": "text"},
+}
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+@pytest.mark.parametrize("kind", BUDGETS)
+@pytest.mark.parametrize("way", WAYS)
+def test_budgets_hold_however_one_learns(way: str, kind: str, rate: float, tmp_path: Path) -> None:
+    """Texts to calibrate by, other methods and words alone: kept, used, and scored at the end."""
+    chances = {each: rate / 3 for each in ("503", "truncated", "null")}
+    ran, books = run(
+        tmp_path,
+        Manners(price=PRICE),
+        ENDLESS,
+        faults=Faults(rates=chances, at_most=100),
+        **{f"budget__{kind}": int(BUDGETS[kind]) if kind != "usd" else BUDGETS[kind]},
+        model__price_in=PRICE[0],
+        model__price_out=PRICE[1],
+        model__batch_prompts=4,
+        optimizer__samples=16,
+        optimizer__batch=12,
+        **WAYS[way],
+    )
+    assert ran.result.dev is not None
+    assert ran.result.stop_reason == "budget"
+    assert SPENT[kind](books) <= BUDGETS[kind]
+    if not rate and kind != "usd":  # dollars are kept for eight words a text where one is said
+        assert SPENT[kind](books) >= 0.8 * BUDGETS[kind]
+
+
 @pytest.mark.parametrize("kind", ["usage-tiny", "usage-huge"])
 def test_usage_that_cannot_be_true_breaks_no_budget(kind: str, tmp_path: Path) -> None:
     """A report of one token, or of a billion, neither overruns a budget nor ends a run early."""

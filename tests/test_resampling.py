@@ -173,3 +173,11 @@ def test_a_large_test_split_costs_seconds() -> None:
     arms = [Judged(labels, rng.integers(0, 3, labels.shape)) for _ in range(2)]
     low, high = difference("macro_f1", *arms).ci95
     assert -0.1 < low < high < 0.1
+
+
+def test_no_zero_is_negative() -> None:
+    """The other way round an end at zero is zero, and is not shown as -0.0."""
+    labels = np.array([[0, 1, 0, 1]])
+    right, worse = Judged(labels, labels), Judged(labels, np.array([[0, 1, 0, 0]]))
+    for verdict in (difference("accuracy", right, worse), difference("accuracy", worse, right)):
+        assert not any(str(end) == "-0.0" for end in (verdict.score, *verdict.ci95))

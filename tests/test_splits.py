@@ -124,6 +124,31 @@ def test_repeated_texts_are_drawn_once() -> None:
         divide(memory, terms(5))
 
 
+@pytest.mark.parametrize("test", ["dev", "test"])
+def test_draws_avoid_the_texts_of_the_test_set(test: str) -> None:
+    """A train text that test repeats is not learned from; a draw that met none stays as it was."""
+    memory = source(train=(12, 12), **{test: (5, 5)})
+    before = divide(memory, terms(2))
+    drawn = texts(before["train"]) | texts(before["dev"])
+    others = [e for e in memory.splits["train"] if e.columns["text"] not in drawn]
+    memory.splits[test] += others[:4]
+    assert [divide(memory, terms(2))[part] for part in ("train", "dev")] == [
+        before[part] for part in ("train", "dev")
+    ]
+    memory.splits[test] += [e for e in memory.splits["train"] if e.columns["text"] in drawn][:6]
+    after = divide(memory, terms(2))
+    assert not (texts(after["train"]) | texts(after["dev"])) & texts(after["test"])
+    assert len(after["test"]) == 20
+
+
+def test_where_all_is_repeated_draws_take_what_there_is() -> None:
+    """A class without enough other texts gives those, too: it is still k a class."""
+    memory = source(train=(8, 8), test=(1, 1))
+    memory.splits["test"] += memory.splits["train"]
+    parts = divide(memory, terms(4))
+    assert [len(parts[name]) for name in ("train", "dev", "test")] == [8, 8, 18]
+
+
 def test_a_seed_names_a_draw() -> None:
     """The same seed draws the same rows, another seed others; the test set is always the same."""
     found = [divide(source(train=(90, 90), dev=(9, 9)), terms(seed=s)) for s in (0, 0, 1)]

@@ -51,6 +51,17 @@ async def test_another_runs_prompt_is_a_start(tmp_path: Path) -> None:
     assert await tune(task, listening(), budget=Budget(prompts=200))
 
 
+async def test_a_run_to_start_from_counts_from_the_task_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like every file name in a TASK.toml; so a resumed run finds it from any folder."""
+    await tune(load(tmp_path), listening(), out=tmp_path / "first")
+    monkeypatch.chdir("/")
+    task = load(tmp_path, prompt__start_from="first")
+    assert task.config.prompt.start_from == str(tmp_path / "first")
+    assert starting_prompt(task.config) is not None
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -58,7 +69,8 @@ async def test_another_runs_prompt_is_a_start(tmp_path: Path) -> None:
         ({"prompt__start": "a", "prompt__start_from": "b"}, "not both"),
         ({"prompt__start": "a", "optimizer__method": "random"}, "does not start from a prompt"),
         ({"prompt__start": "   "}, "is empty"),
-        ({"prompt__start_from": "nowhere"}, "nowhere"),
+        ({"prompt__start_from": "nowhere"}, "prompt.start_from: .*nowhere: no run"),
+        ({"prompt__start_from": "."}, "prompt.start_from: .*no run.*\n  give the folder of a fin"),
     ],
 )
 async def test_a_start_that_cannot_be_is_refused(

@@ -127,7 +127,7 @@ def test_without_matplotlib_there_is_a_note(
         (["s.toml", "--max-prompts", "20"], 4, "length=2 seed=0: the budget of 20 prompts"),
         (["s.toml", "--executor", "ray"], 2, "--executor ray: not built yet"),
         (["s.toml", "--address", "auto"], 2, "--address: not built yet"),
-        (["s.toml", "--ui", "json"], 2, "--ui json: not for a sweep"),
+        (["s.toml", "--ui", "json"], 2, "--ui json: sweep has plain lines"),
         (["s.toml", "--out", "task.toml"], 2, "a file stands where"),
     ],
 )

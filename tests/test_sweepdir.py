@@ -118,7 +118,7 @@ def test_two_sweeps_do_not_work_in_one_folder(tmp_path: Path) -> None:
     sweep, out = make(tmp_path), tmp_path / "out"
     first, second = SweepDir(out, sweep), SweepDir(out, sweep)
     first.begin([])
-    with pytest.raises(ConfigError, match="another sweep works there"):
+    with pytest.raises(ConfigError, match="another process works there"):
         second.begin([])
     first.close()
     second.begin([])

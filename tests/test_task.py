@@ -16,6 +16,7 @@ from tests.workbench import rows, write_task
 
 IN_PLACE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 DEV = ('dev = "dev.tsv"\n', "")
+LABELS = 'labels = { "0" = " terrible", "1" = " great" }'
 
 
 def test_builtin() -> None:
@@ -309,3 +310,19 @@ def test_a_missing_corpus_is_named(tmp_path: Path) -> None:
     task = Task.from_toml(write_task(tmp_path), overrides={"prompt.corpus": "nowhere.txt"})
     with pytest.raises(DataError, match=r"nowhere\.txt: cannot be read"):
         task.vocabulary()
+
+
+def test_a_spelling_that_is_a_label_itself(tmp_path: Path) -> None:
+    """It would have no effect, so it is refused; the label's own spelling does no harm."""
+    path = write_task(tmp_path, (LABELS, f'{LABELS}\nvalues = {{ "0" = "0", "1" = "0" }}'))
+    with pytest.raises(ConfigError, match="values: '1' is a label of its own"):
+        Task.from_toml(path)
+
+
+def test_what_a_value_means_can_be_told(tmp_path: Path) -> None:
+    """The message about an unknown value says how, and that works."""
+    path = write_task(tmp_path)
+    (tmp_path / "train.tsv").write_text("text\tlabel\n" + "a\tyes\nb\t0\n" * 8)
+    with pytest.raises(DataError, match=r"--set 'task\.values\.yes=\"LABEL\"'"):
+        Task.from_toml(path)
+    assert len(Task.from_toml(path, overrides={"task.values.yes": "1"}).train)

@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from bdpl_async.budget import Budget
-from bdpl_async.events import Event, Note, Probed
+from bdpl_async.errors import ProviderRefused, UnusableAnswer
+from bdpl_async.events import Event, Finished, Note, Probed
 from bdpl_async.intervals import wilson
 from bdpl_async.records import Reply, Request, Score
 from bdpl_async.scorer import Capabilities
@@ -79,6 +80,48 @@ async def test_the_interval_is_wilsons(tmp_path: Path) -> None:
     for found in (result.dev, result.test, result.baseline.dev):
         assert found is not None
         assert found.ci95 == wilson(round(found.score * found.n), found.n)
+
+
+@dataclass
+class Picky:
+    """It says a label word where the prompt holds one of its words, and else something else."""
+
+    name: str = "test/picky"
+    capabilities: Capabilities = field(
+        default_factory=lambda: Capabilities(batch=1, readout="text")
+    )
+    words: tuple[str, ...] = ("w3", "w11", "w17")
+
+    async def score(self, request: Request) -> Reply:
+        return Reply([self.said(text.before.split()) for text in request.texts])
+
+    def said(self, text: list[str]) -> Score | UnusableAnswer:
+        if not set(self.words) & set(text):
+            return UnusableAnswer("well, hard to say", retryable=False)
+        return Score((-2.3, -0.1) if "good" in text else (-0.1, -2.3))
+
+
+async def test_a_prompt_that_gets_no_label_word_scores_nothing(tmp_path: Path) -> None:
+    """Words that are no label are wrong answers and no fault of the model: a search ends them."""
+    result = await tune(planted(tmp_path), Picky(), budget=Budget(prompts=3000), seed=1)
+    assert result.baseline.test is not None
+    assert result.test is not None
+    assert (result.baseline.test.score, result.baseline.test.unanswered) == (0.0, 100)
+    assert (result.test.score, result.stop_reason) == (1.0, "budget")
+
+
+async def test_a_model_that_never_says_a_label_word_is_given_up(tmp_path: Path) -> None:
+    """The budget is not spent on a model from which nothing was ever learned."""
+    events: list[Event] = []
+    with pytest.raises(ProviderRefused, match="no usable answer in 5 updates running"):
+        await tune(
+            planted(tmp_path),
+            Picky(words=()),
+            budget=Budget(prompts=3000),
+            on_event=events.append,
+        )
+    assert isinstance(events[-1], Finished)
+    assert events[-1].result.steps_done == 5
 
 
 @pytest.mark.parametrize(

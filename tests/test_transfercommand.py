@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from bdpl_async.answers import Answers
+from bdpl_async.config import Config
 from bdpl_async.errors import ProviderRefused
+from bdpl_async.evaluation import Evaluation
 from bdpl_async.records import Reply, Request
+from bdpl_async.scorer import Scorer
+from bdpl_async.session import Session
+from bdpl_async.studies import transferring
 from bdpl_providers.simulated import Simulated
 from tests.workbench import command, rows, write_task
 
@@ -43,7 +51,7 @@ def _signals() -> Iterator[None]:
 
 def matrix(capsys: Capsys, *arguments: str) -> dict[str, Any]:
     """What --json prints, and nothing else, of a command that succeeds."""
-    done = command(capsys, "transfer", "run", "--json", *arguments)
+    done = command(capsys, "transfer", "run", "--json", "--ui", "none", *arguments)
     assert (done.code, done.err) == (0, "")
     found = orjson.loads(done.out)
     assert isinstance(found, dict)
@@ -104,6 +112,33 @@ def test_the_table_is_written_as_csv(capsys: Capsys) -> None:
     assert float(lines[0]["gain_high"]) == first["gain"]["ci95"][1]
     assert (lines[0]["run"], lines[0]["learned_on"]) == ("run", "simulated/x")
     assert (lines[2]["role"], lines[2]["gain"]) == ("empty", "")
+
+
+def test_no_cell_of_the_csv_is_a_formula(capsys: Capsys, tmp_path: Path) -> None:
+    """A prompt that a spreadsheet would compute gets an apostrophe."""
+    write_task(tmp_path, TESTED, ("length = 3", 'length = 3\nmanual = "=1+1"'))
+    manual = ("run", "task.toml", "--method", "manual", "--out", "formula", "--ui", "none")
+    assert command(capsys, *manual).code == 0
+    assert command(capsys, "transfer", "formula", "--out", "table.csv").code == 0
+    with Path("table.csv").open(newline="") as file:
+        prompts = [line["prompt"] for line in csv.DictReader(file)]
+    assert prompts == ["'=1+1", "", "'=1+1"]
+
+
+def test_the_cost_is_told_before_it_is_spent(capsys: Capsys) -> None:
+    """A line a model on stderr, which --ui none hushes; other views are refused."""
+    done = command(capsys, "transfer", "run", "--model", "simulated/y", "--json")
+    assert done.code == 0
+    lines = done.err.splitlines()
+    assert [line.partition(" by ")[2].split()[0] for line in lines] == [
+        "simulated/x",
+        "simulated/y",
+    ]
+    assert all("at most 48 prompts" in line for line in lines)
+    for view in ("json", "rich"):
+        refused = command(capsys, "transfer", "run", "--ui", view)
+        assert (refused.code, refused.out) == (2, "")
+        assert f"--ui {view}" in refused.err
 
 
 def test_text_fits_80_columns(capsys: Capsys) -> None:
@@ -168,6 +203,34 @@ def test_ctrl_c_ends_it_with_130(capsys: Capsys, monkeypatch: pytest.MonkeyPatch
         return await usual(self, request)
 
     monkeypatch.setattr(Simulated, "score", score)
+    done = command(capsys, "transfer", "run", "--json", "--model", "simulated/y")
+    assert (done.code, done.out) == (130, "")
+    assert asked == ["x"]
+
+
+@pytest.mark.usefixtures("_signals")
+def test_ctrl_c_between_two_models(capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that comes as the last answer of a model is in still keeps the next one unasked."""
+    asked: list[str] = []
+    usual, measure = Simulated.score, Session.measure
+
+    async def score(self: Simulated, request: Request) -> Reply:
+        asked.append(self.model)
+        return await usual(self, request)
+
+    @asynccontextmanager
+    async def unhurried(config: Config, scorer: Scorer) -> AsyncIterator[None]:
+        await asyncio.sleep(0.02)  # as for a cache: a signal is noticed here
+        yield None
+
+    def interrupted(self: Session, answers: Answers) -> Evaluation:
+        os.kill(os.getpid(), signal.SIGINT)
+        monkeypatch.setattr(Session, "measure", measure)
+        return measure(self, answers)
+
+    monkeypatch.setattr(Simulated, "score", score)
+    monkeypatch.setattr(transferring, "opened", unhurried)
+    monkeypatch.setattr(Session, "measure", interrupted)
     done = command(capsys, "transfer", "run", "--json", "--model", "simulated/y")
     assert (done.code, done.out) == (130, "")
     assert asked == ["x"]

@@ -18,6 +18,7 @@ from bdpl_async.scorer import Capabilities, Scorer
 from bdpl_async.session import Session
 from bdpl_async.studies.transferring import (
     Column,
+    Watcher,
     entries,
     for_model,
     same_task,
@@ -177,8 +178,24 @@ async def test_a_halted_transfer_sends_nothing_more(run: Kept, task: Task) -> No
     Counted.sent = 0
     asked = configs(task, "counted/a", "counted/b")
     with pytest.raises(Stopped):
-        await transfer(task, entries([run], None), "test", asked, connect, on_open=halt)
+        await transfer(task, entries([run], None), "test", asked, connect, Watcher(on_open=halt))
     assert Counted.sent == 0
+
+
+async def test_the_cost_of_all_is_told_before_anything_is_sent(run: Kept, task: Task) -> None:
+    """A line a model, in words."""
+    told: list[tuple[str, int]] = []
+
+    def tell(cost: str) -> None:
+        told.append((cost, Counted.sent))
+
+    Counted.sent = 0
+    asked = configs(task, "counted/a", "counted/b")
+    await transfer(task, entries([run], None), "test", asked, connect, Watcher(on_cost=tell))
+    assert [sent for _, sent in told] == [0, 0]
+    count = len(task.test)
+    for model, (cost, _) in zip(("simulated/a", "simulated/b"), told, strict=True):
+        assert f"2 prompts on {count} test examples by {model} takes at most {2 * count} " in cost
 
 
 async def test_a_template_that_a_model_cannot_read_is_refused(tmp_path: Path) -> None:

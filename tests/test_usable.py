@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bdpl_async.errors import RequestFailed, UnusableAnswer
 from bdpl_async.records import Score
-from bdpl_async.usable import ROUNDING, checked, may_improve
+from bdpl_async.usable import ROUNDING, checked, may_improve, off_the_labels
 
 
 @given(st.lists(st.floats(max_value=0.0, allow_nan=False), min_size=1, max_size=9))
@@ -54,3 +54,10 @@ def test_an_error_stays_itself() -> None:
     assert checked(error, "mine/x", 2) is error
     assert not may_improve(error)
     assert not may_improve(Score((-1.0, -2.0)))
+
+
+def test_a_word_that_is_no_label_is_an_answer() -> None:
+    """What the model says on purpose is told from numbers that went wrong and from no answer."""
+    assert off_the_labels(UnusableAnswer("well", retryable=False))
+    for outcome in (UnusableAnswer("NaN"), RequestFailed("lost"), Score((-1.0, -2.0))):
+        assert not off_the_labels(outcome)

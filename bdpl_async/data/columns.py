@@ -36,14 +36,22 @@ class Columns:
         """For each wanted column its name in a file that has the columns `there`.
 
         Raises:
-            DataError: one is missing; `where` says in which file and line.
+            DataError: one is missing, or one of the file would be two of these; `where` says in
+                which file and line.
         """
-        found = {}
+        found: dict[str, str] = {}
         for name in self.names:
             known = [name, *self.others.get(name, ())]
             present = [one for one in known if one in there]
             if not present:
                 raise self._missing(where, name, there)
+            twice = next((one for one, there in found.items() if there == present[0]), None)
+            if twice is not None:
+                raise DataError(
+                    f"{where}: column {short(present[0])} would be both {short(twice)} and"
+                    f" {short(name)}",
+                    hint="give each a column of its own: see task.columns",
+                )
             found[name] = present[0]
         return found
 

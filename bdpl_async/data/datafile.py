@@ -238,7 +238,10 @@ def _utf8(path: Path, number: int, offset: int, raw: bytes) -> str:
 def _check_header(path: Path, header: list[str]) -> None:
     for position, name in enumerate(header, start=1):
         if not name:
-            raise DataError(f"{path}: line 1: column {position} has no name", hint="name it")
+            raise DataError(
+                f"{path}: line 1: column {position} has no name",
+                hint="the first line names the columns: name this one, or add that line",
+            )
     if len(set(header)) < len(header):
         twice = next(name for i, name in enumerate(header) if name in header[:i])
         raise DataError(f"{path}: line 1: two columns {short(twice)}", hint="rename one of them")

@@ -6,6 +6,7 @@ Knows one task's columns, label values and looks; neither splits nor models.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,13 @@ class Loader:
     def _unknown(self, where: str, number: int, value: str) -> DataError:
         known = list(self.table.labels)
         near = difflib.get_close_matches(value, known, n=1)
+        bare = re.fullmatch(r"[\w-]{1,40}", value) is not None  # it may stand in a dotted key
         return DataError(
             f"{where}: row {number}: column {self.table.label!r} holds {value[:80]!r},"
             " which has no label word",
             hint=f"task.labels has {', '.join(map(repr, known[:20]))}"
-            + (f"; did you mean {near[0]!r}?" if near else ""),
+            + (f"; did you mean {near[0]!r}?" if near else "")
+            + (f"; or say what it means: --set 'task.values.{value}=\"LABEL\"'" * bare),
         )
 
     def _look(self, where: str, examples: list[Example]) -> None:

@@ -34,14 +34,20 @@ def k_shot(
 
 
 def k_shot_pair(
-    labels: Sequence[int], k: int, rng: np.random.Generator, names: Sequence[str] | None = None
+    labels: Sequence[int],
+    k: int,
+    rng: np.random.Generator,
+    names: Sequence[str] | None = None,
+    last: Sequence[int] = (),
 ) -> tuple[list[int], list[int]]:
     """Two draws of `k` rows of each class that share no row: train and dev; each sorted.
+
+    The rows in `last` are drawn only where a class has not enough others.
 
     Raises:
         DataError: a class has fewer than ``2 k`` rows.
     """
-    drawn = _draw(labels, 2 * k, f"{2 * k}, {k} for train and {k} for dev", rng, names)
+    drawn = _draw(labels, 2 * k, f"{2 * k}, {k} for train and {k} for dev", rng, names, last)
     return _sorted([rows[:k] for rows in drawn]), _sorted([rows[k:] for rows in drawn])
 
 
@@ -95,6 +101,7 @@ def _draw(
     wanted: str,
     rng: np.random.Generator,
     names: Sequence[str] | None,
+    last: Sequence[int] = (),
 ) -> list[Indices]:
     """`count` random rows of each class; `wanted` says in the error what they are for."""
     if count < 1:
@@ -107,7 +114,8 @@ def _draw(
                 f"class {name} has {len(rows)} rows, k_shot needs {wanted}",
                 hint="lower k_shot or add rows of that class",
             )
-        drawn.append(rng.permutation(rows)[:count])
+        shuffled = rng.permutation(rows)
+        drawn.append(shuffled[np.argsort(np.isin(shuffled, last), kind="stable")][:count])
     return drawn
 
 

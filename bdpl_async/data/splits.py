@@ -87,7 +87,8 @@ def divide(source: Source, terms: Terms) -> dict[str, Split]:
     what the data set calls dev is the test set, unless there is a test set. Where some class has
     fewer than 2 `k` different rows in train, and there is a dev split, both are k-shot splits
     already: they are kept, less what is beyond `k` of a class, a smaller class whole, and the test
-    set is the given one or none. A test row whose text is in train is not dropped.
+    set is the given one or none. A test row whose text is in train is not dropped; the draws of k
+    leave such texts alone where a class has enough others.
 
     Raises:
         DataError: a class is absent from train, or too small.
@@ -111,7 +112,7 @@ def _plainly(
     dev, test = _given(source, "dev"), _given(source, "test")
     if not dev:
         with _naming(source.name("train")):
-            train, dev = _own_dev(train, terms, rng)
+            train, dev = _own_dev(train, terms, rng, ())
     elif terms.k is not None:
         train = _drawn(source.name("train"), train, terms, rng)
         dev = _drawn(source.name("dev"), dev, terms, rng)
@@ -128,17 +129,22 @@ def _by_paper(
         dev = source.read("dev")
         train, dev = _at_most(train, terms.k, rng), _at_most(dev, terms.k, rng)
         return {"train": train, "dev": dev, "test": _given(source, "test")}
+    test = _given(source, "test") or _given(source, "dev")
     with _naming(source.name("train")):
-        train, dev = _own_dev(distinct, terms, rng)
-    return {"train": train, "dev": dev, "test": _given(source, "test") or _given(source, "dev")}
+        train, dev = _own_dev(distinct, terms, rng, test)
+    return {"train": train, "dev": dev, "test": test}
 
 
 def _distinct(rows: Rows) -> Rows:
     """The rows less those whose texts stood before, or one might be in train and in dev."""
     first: dict[tuple[str, ...], Example] = {}
     for row in rows:
-        first.setdefault(tuple(row.columns.values()), row)
+        first.setdefault(_texts(row), row)
     return list(first.values())
+
+
+def _texts(row: Example) -> tuple[str, ...]:
+    return tuple(row.columns.values())
 
 
 def _given(source: Source, split: str) -> Rows:
@@ -168,11 +174,18 @@ def _naming(file: str) -> Iterator[None]:
         raise DataError(f"{file}: {error.args[0]}", hint=error.hint) from None
 
 
-def _own_dev(rows: Rows, terms: Terms, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Two stratified parts of the training rows: `k` a class each, or about half and half."""
+def _own_dev(
+    rows: Rows, terms: Terms, rng: np.random.Generator, test: Sequence[Example]
+) -> tuple[Rows, Rows]:
+    """Two stratified parts of the training rows: `k` a class each, or about half and half.
+
+    Of `k` a class none has a text of `test`, if there are enough others.
+    """
     labels = [example.label for example in rows]
     if terms.k is not None:
-        kept, held = k_shot_pair(labels, terms.k, rng, terms.values)
+        known = set(map(_texts, test))
+        last = [i for i, row in enumerate(rows) if _texts(row) in known]
+        kept, held = k_shot_pair(labels, terms.k, rng, terms.values, last)
     else:
         kept, held = split(labels, 1 - min(DEV_FRACTION, LARGEST_OWN_DEV / len(rows)), rng)
     if not held:

@@ -94,7 +94,7 @@ class GreedySearch:
     def finalists(self, rng: np.random.Generator, count: int) -> list[Prompt]:
         """The incumbent, those before it, newest first, then its most promising neighbours."""
         rows = [self._row, *self._former[::-1][: count // 2]]
-        tokens = self._ranked(np.arange(len(self._vocabulary)))
+        tokens = self._ranked(np.arange(len(self._vocabulary)))[: 2 * count]  # more than are needed
         for step in range(self._reach):
             place = (self._place + step) % self._reach
             rows += [self._changed(j, place) for j in tokens]

@@ -13,19 +13,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config, ModelTable, resolve_task
-from bdpl_async.errors import ConfigError
 from bdpl_async.events import Event
-from bdpl_async.kept import Kept, finished
+from bdpl_async.kept import Kept
 from bdpl_async.overrides import Value
 from bdpl_async.run import Run
-from bdpl_async.studies.cells import Cell, Connect, run_cell
+from bdpl_async.studies.cells import Cell, Connect, find_cell, naming, run_cell
 from bdpl_async.task import Task
 
 __all__ = ["Arm", "Wanted", "plan_arms", "rehearse", "run_arms"]
 
+LONGEST: Final = 100  # bytes of a model and method in the name of a folder
 Listener = Callable[["Arm", Event], None]
 Opened = Callable[[Run], None]
 
@@ -138,7 +139,9 @@ def _told_apart(names: Sequence[str], mark: str) -> list[str]:
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[-100:]
+    """A folder's name: short enough with a seed behind it, whatever alphabet it is in."""
+    encoded = re.sub(r"[^\w.-]+", "-", name).encode()[-LONGEST:]
+    return encoded.decode(errors="ignore").strip("-.")
 
 
 def _arm(
@@ -163,21 +166,18 @@ async def rehearse(arms: Sequence[Arm], connect: Connect) -> None:
     """Go as far with each arm as nothing is sent, so that none is refused after others have run.
 
     Raises:
-        UsageError: an arm's settings, data or label words cannot be used.
+        UsageError: an arm's settings, data or label words cannot be used, or a folder of it holds
+            another run.
         BudgetTooSmall: the budget does not buy an arm one update and its evaluation.
         ProviderRefused: a model cannot be used at all.
     """
-    for model in dict.fromkeys(arm.model for arm in arms):
-        due = [arm for arm in arms if arm.model == model and not _done(arm)]
-        if due:
-            async with connect(due[0].cells[0].config) as scorer:
-                for arm in due:
-                    with suppress(_Rehearsed):
-                        await Run.open(arm.cells[0].task, scorer, probing=_end)
-
-
-def _done(arm: Arm) -> bool:
-    return all(finished(cell.out) for cell in arm.cells)
+    waiting = [arm for arm in arms if None in [find_cell(cell) for cell in arm.cells]]
+    for model in dict.fromkeys(arm.model for arm in waiting):
+        due = [arm for arm in waiting if arm.model == model]
+        async with connect(due[0].cells[0].config) as scorer:
+            for arm in due:
+                with naming(arm.name), suppress(_Rehearsed):
+                    await Run.open(arm.cells[0].task, scorer, probing=_end)
 
 
 class _Rehearsed(Exception):
@@ -204,16 +204,10 @@ async def run_arms(
     A run that was interrupted is the last one.
 
     Raises:
-        ConfigError: a folder holds another run, or one on other data.
         BdplError: as `bdpl_async.studies.cells.run_cell`.
     """
     for arm, cell in _order(arms):
         kept = await run_cell(cell, connect, partial(on_event, arm), on_open)
-        if kept.result.data_sha256 != cell.task.data_sha256:
-            raise ConfigError(
-                f"{cell.out}: holds a run on other data",
-                hint="give another folder as --out, or remove this one",
-            )
         yield arm, kept
         if kept.result.stop_reason == "interrupted":
             return

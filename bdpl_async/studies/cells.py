@@ -7,23 +7,28 @@ paid for comes from the cache. Knows no provider: whoever calls says how to conn
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bdpl_async.config import Config
-from bdpl_async.errors import ConfigError
+from bdpl_async.data.textfile import exists
+from bdpl_async.errors import BdplError, ConfigError
 from bdpl_async.events import Event
 from bdpl_async.kept import Kept, finished, read_run
 from bdpl_async.run import Run
 from bdpl_async.scorer import Scorer
+from bdpl_async.studies.readback import read_back
+from bdpl_async.studies.reopening import same_data
 from bdpl_async.task import Task
 from bdpl_async.tuning import follow, opened
 
-__all__ = ["Cell", "Connect", "run_cell"]
+__all__ = ["Cell", "Connect", "find_cell", "naming", "run_cell"]
 
 Connect = Callable[[Config], AbstractAsyncContextManager[Scorer]]
+HINT: Final = "give another folder as --out, or remove this one"
 Listener = Callable[[Event], None]
 Opened = Callable[[Run], None]
 
@@ -56,19 +61,36 @@ async def run_cell(
         on_open: called with the run before it starts, for whoever may have to halt it.
 
     Raises:
-        ConfigError: the folder holds a run of another configuration.
+        ConfigError: as `find_cell`.
         BdplError: as `Run.open` and `Run.events`.
     """
-    if (cell.out / "run.toml").exists():
-        _refuse_other(cell)
-        if finished(cell.out):
-            return read_run(cell.out)
+    if (there := find_cell(cell)) is not None:
+        return there
+    if exists(cell.out / "run.toml"):  # a run of this very cell that was cut off
         shutil.rmtree(cell.out)
     async with connect(cell.config) as scorer, opened(cell.config, scorer) as cache:
         run = await Run.open(cell.task, scorer, cache=cache)
         on_open(run)
         await follow(run, cell.out, on_event)
     return read_run(cell.out)
+
+
+def find_cell(cell: Cell) -> Kept | None:
+    """The finished run of `cell`, if it is there already; a look, and nothing is asked.
+
+    Raises:
+        ConfigError: the folder holds a run of another configuration, or on other data, or files
+            that were changed.
+    """
+    if not exists(cell.out / "run.toml"):
+        return None
+    _refuse_other(cell)
+    if not finished(cell.out):
+        return None
+    kept = read_back(cell.out)
+    if not same_data(kept, cell.task):
+        raise ConfigError(f"{cell.out}: holds a run on other data", hint=HINT)
+    return kept
 
 
 def _refuse_other(cell: Cell) -> None:
@@ -84,5 +106,14 @@ def _refuse_other(cell: Cell) -> None:
     if there != cell.config.to_toml():
         raise ConfigError(
             f"{cell.out}: holds a run of another configuration",
-            hint="give another folder as --out, or remove this one",
+            hint=HINT,
         )
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Put `where` before the message of an error of ours."""
+    try:
+        yield
+    except BdplError as error:
+        raise type(error)(f"{where}: {error.args[0]}", hint=error.hint) from None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdpl_async.answers import Answers
+from bdpl_async.calibration import Offsets
 from bdpl_async.evaluation import Evaluation, Gain, predictions
 from bdpl_async.losses import log_softmax
 from bdpl_async.metrics import METRICS
@@ -89,10 +90,16 @@ class Dissection:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Which prompts have to be asked about one learned prompt."""
+    """Which prompts have to be asked about one learned prompt.
+
+    Attributes:
+        offsets: what its run takes off its answers. They are taken off all answers here: what is
+            told is the run's own score, and what becomes of it where the prompt alone is changed.
+    """
 
     learned: Prompt
     phrases: tuple[str, ...] = ()
+    offsets: Offsets | None = None
 
     @property
     def shortened(self) -> list[Prompt]:
@@ -110,24 +117,24 @@ class Questions:
         """All of them, the learned one first."""
         return [self.learned, *self.shortened, *self.foreign]
 
-    def asks(self, session: Session, split: str, count: int) -> list[Ask]:
+    def asks(self, split: str, count: int) -> list[Ask]:
         """What `dissect` asks of `count` examples of a split; equal texts are sent once."""
-        each = count + len(session.calibration.extra)
         texts = {prompt.text for prompt in self.prompts}
-        bare = [Ask(each, split, filled=False)] if "" in texts else []
-        return [Ask(len(texts - {""}) * each, split), *bare]
+        bare = [Ask(count, split, filled=False)] if "" in texts else []
+        return [Ask(len(texts - {""}) * count, split), *bare]
 
 
 async def dissect(session: Session, questions: Questions, examples: Split) -> Dissection:
-    """Ask all questions on the same examples, calibrated as the run was.
+    """Ask all questions on the same examples.
 
     Raises:
         ProviderRefused: the learned prompt got no usable answer at all.
         BudgetExhausted: failures took more of the budget than was foreseen.
     """
-    calibration, count = session.calibration, len(questions.shortened)
-    rows = [*examples.examples, *calibration.extra]
-    found = calibration.applied(await session.logprobs(questions.prompts, rows))
+    count, offsets = len(questions.shortened), questions.offsets
+    found = await session.logprobs(questions.prompts, examples.examples)
+    if offsets is not None:
+        found = offsets.applied(found)
     learned, shortened, foreign = found[0], found[1 : count + 1], found[count + 1 :]
     losses = session.loss(found[: count + 1], examples.labels)
     alike = (

@@ -25,6 +25,7 @@ import json
 import math
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,8 +160,7 @@ def _keys(
     for number, picked in enumerate(cells, start=1):
         if picked.keys() != cells[0].keys():
             raise ConfigError(f"{source}: [[cells]] number {number} has other keys than the first")
-    texts = [json.dumps(dict(picked), sort_keys=True) for picked in cells]
-    if len(set(texts)) < len(texts):
+    if len({frozenset(picked.items()) for picked in cells}) < len(cells):
         raise ConfigError(f"{source}: [[cells]]: the same combination stands there twice")
     count = math.prod(map(len, grid.values())) * max(1, len(cells))
     if count > MOST_CELLS:
@@ -216,9 +216,10 @@ class _Reader:
                 what = "is empty" if isinstance(values, list) else "must be a list of values"
                 raise ConfigError(f"{self.source}: {where}: {what}", hint="as in [4, 8, 16]")
             found[key] = [self._value(where, key, value) for value in values]
-            texts = [json.dumps(value) for value in found[key]]
-            if twice := next((t for i, t in enumerate(texts) if t in texts[:i]), None):
-                raise ConfigError(f"{self.source}: {where}: {twice[:80]} stands there twice")
+            value, times = Counter(found[key]).most_common(1)[0]
+            if times > 1:  # 1 and 1.0 are one value, and a cell that is run twice no second seed
+                text = json.dumps(value)[:80]
+                raise ConfigError(f"{self.source}: {where}: {text} stands there twice")
         return found
 
     def _flat(self, where: str, table: Mapping[str, object], above: str = "") -> dict[str, object]:

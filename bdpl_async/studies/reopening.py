@@ -16,7 +16,7 @@ from bdpl_async.kept import Kept
 from bdpl_async.overrides import Value
 from bdpl_async.task import Task
 
-__all__ = ["reconfigured", "reopen"]
+__all__ = ["reconfigured", "reopen", "same_data"]
 
 SPENT = (
     *(f"budget.{limit}" for limit in ("requests", "prompts", "tokens", "usd", "seconds")),
@@ -44,15 +44,20 @@ def reopen(kept: Kept, config: Config) -> Task:
         DataError: they are not those of the run.
     """
     task = Task.from_config(config, kept.path)
-    same = task.data_sha256 == kept.result.data_sha256
-    for name, split in {"dev": task.dev, "test": task.test}.items():
-        for answers in kept.answers.get(name, {}).values():
-            count = len(answers.labels)
-            same = same and np.array_equal(answers.labels, split.labels[:count])
-    if not same:
+    if not same_data(kept, task):
         raise DataError(
             f"{kept.path}: the data are not those that the run was learned from",
             hint=f"restore {config.task.train}, dev and test, or give the folder that holds them"
             " as --data DIR",
         )
     return task
+
+
+def same_data(kept: Kept, task: Task) -> bool:
+    """Whether the run's examples are those of `task`, and its answers are to them."""
+    same = task.data_sha256 == kept.result.data_sha256
+    for name, split in {"dev": task.dev, "test": task.test}.items():
+        for answers in kept.answers.get(name, {}).values():
+            count = len(answers.labels)
+            same = same and np.array_equal(answers.labels, split.labels[:count])
+    return same

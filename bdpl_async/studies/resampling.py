@@ -93,7 +93,8 @@ def difference(metric: str, first: Judged, second: Judged) -> Verdict:
         raise ValueError("arms can be compared on the same examples only")
     if first.answers.tobytes() > second.answers.tobytes():
         found = difference(metric, second, first)
-        return Verdict(-found.score, (-found.ci95[1], -found.ci95[0]), found.p_value)
+        low, high = found.ci95  # less from 0.0, of which there is no negative one
+        return Verdict(0.0 - found.score, (0.0 - high, 0.0 - low), found.p_value)
     rng = np.random.default_rng(SEED)
     each = scores(metric, first) - scores(metric, second)
     if _alike(first) and _alike(second):

@@ -11,9 +11,7 @@ The tables are written whole after every cell, so that a killed sweep leaves val
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,15 +24,16 @@ from bdpl_async.errors import ConfigError
 from bdpl_async.evaluation import Evaluation
 from bdpl_async.result import Result
 from bdpl_async.rundir import refuse_taken, write_atomically
+from bdpl_async.studies.claim import Claim
 from bdpl_async.studies.grid import Sweep
 from bdpl_async.studies.gridfile import read_sweep
+from bdpl_async.studies.spreadsheet import shown
 from bdpl_async.studies.sweeping import Row
 
 __all__ = ["SweepDir"]
 
 SCHEMA: Final = 1
 HINT: Final = "give another folder as --out"
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 PLAIN: Final = ("task", "model", "method", "seed", "steps_done", "stop_reason", "data_sha256")
 
 
@@ -53,7 +52,7 @@ class SweepDir:
         self.path = path
         self.sweep = sweep
         self.rows: list[Row] = []
-        self._lock: int | None = None
+        self._claim: Claim | None = None
         self._order = {point.folder: i for i, point in enumerate(sweep.points)}
         refuse_taken(path)
         if exists(path / "sweep.toml") and not read_sweep(path / "sweep.toml").within(sweep):
@@ -65,13 +64,13 @@ class SweepDir:
         Raises:
             ConfigError: it cannot be written, or another process works there.
         """
+        self._claim = Claim(self.path)
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._take()
             write_atomically(self.path / "sweep.toml", self.sweep.to_toml().encode())
-        except (OSError, ValueError) as error:  # a path may hold what no file system takes
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"{self.path}: cannot be written: {reason}", hint=HINT) from None
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}: cannot be written: {error.strerror}", hint=HINT
+            ) from None
         self.rows = list(done)
         self._write()
 
@@ -82,9 +81,9 @@ class SweepDir:
 
     def close(self) -> None:
         """Let others work in the folder."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def document(self) -> dict[str, Any]:
         """What sweep.json holds."""
@@ -99,14 +98,6 @@ class SweepDir:
             "rows": [_entry(row) for row in self.rows],
         }
 
-    def _take(self) -> None:
-        self._lock = os.open(self.path / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise ConfigError(f"{self.path}: another sweep works there", hint=HINT) from None
-
     def _write(self) -> None:
         self.rows.sort(key=lambda row: self._order[row.point.folder])
         document = orjson.dumps(self.document(), option=orjson.OPT_INDENT_2)
@@ -119,7 +110,7 @@ class SweepDir:
         if lines:
             writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
             writer.writeheader()
-            writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
+            writer.writerows({key: shown(value) for key, value in line.items()} for line in lines)
         return text.getvalue()
 
 
@@ -165,10 +156,3 @@ def _gain(result: Result) -> Mapping[str, object]:
         "gain_high": high,
         "gain_p": gain.p_value if gain else None,
     }
-
-
-def _cell(value: object) -> object:
-    """A value that a spreadsheet shows and never computes; numbers stay numbers."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -7,15 +7,15 @@ again. Knows no provider: whoever calls says how to connect.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from bdpl_async.config import BudgetTable, Config, OptimizerTable, load_config, resolve_task
-from bdpl_async.errors import BdplError, ConfigError
+from bdpl_async.errors import ConfigError
 from bdpl_async.estimate import StandIn
 from bdpl_async.events import Event
 from bdpl_async.kept import finished
@@ -23,7 +23,7 @@ from bdpl_async.overrides import Value
 from bdpl_async.result import Result
 from bdpl_async.run import Run
 from bdpl_async.scorer import Scorer, capabilities_of
-from bdpl_async.studies.cells import Cell, Connect, run_cell
+from bdpl_async.studies.cells import Cell, Connect, find_cell, naming, run_cell
 from bdpl_async.studies.grid import Point, Sweep
 from bdpl_async.task import Task
 
@@ -90,10 +90,10 @@ class Sweeping:
         """
         done, self._waiting = [], []
         for point in self._ordered():
-            with _naming(f"{self.sweep.source}: {point.label}"):
+            with naming(f"{self.sweep.source}: {point.label}"):
                 cell = self._cell(point)
-                if finished(cell.out):
-                    done.append(Row(point, await self._there(cell)))
+                if (there := find_cell(cell)) is not None:
+                    done.append(Row(point, there.result))
                     continue
                 self._waiting.append(point)
                 async with self._models(cell.config) as scorer:
@@ -110,7 +110,7 @@ class Sweeping:
             BdplError: as a lone run; the cells before stay.
         """
         for point in self._waiting:
-            with _naming(point.label):
+            with naming(point.label):
                 cell = self._cell(point)
                 kept = await run_cell(cell, self._models, self._on_event, self._opened)
             self._run = None
@@ -135,26 +135,12 @@ class Sweeping:
     def _cell(self, point: Point) -> Cell:
         return Cell(self._tasks.load(point), self.out / point.folder)
 
-    async def _there(self, cell: Cell) -> Result:
-        """What a finished cell left, if it is this cell's.
-
-        Raises:
-            ConfigError: it is another run, or one on other data.
-        """
-        result = (await run_cell(cell, self._models)).result
-        if result.data_sha256 != cell.task.data_sha256:
-            raise ConfigError(
-                f"{cell.out}: was run on other data than there is now",
-                hint="give another folder as --out, or remove this one",
-            )
-        return result
-
     def _ordered(self) -> list[Point]:
         """All cells, so that the model changes rarely."""
         order: dict[tuple[object, object], int] = {}
         ranked = []
         for point in self.sweep.points:
-            with _naming(f"{self.sweep.source}: {point.label}"):
+            with naming(f"{self.sweep.source}: {point.label}"):
                 config = self._tasks.config(point)
             key = (config.model, config.chat)
             ranked.append((order.setdefault(key, len(order)), point))
@@ -264,12 +250,3 @@ def _dressed(loaded: Config, config: Config) -> Config:
     prompt = loaded.prompt.model_copy(update=size)
     tables = {"optimizer": config.optimizer, "budget": config.budget, "prompt": prompt}
     return loaded.model_copy(update=tables)
-
-
-@contextmanager
-def _naming(where: str) -> Iterator[None]:
-    """Put `where` before the message of an error of ours."""
-    try:
-        yield
-    except BdplError as error:
-        raise type(error)(f"{where}: {error.args[0]}", hint=error.hint) from None

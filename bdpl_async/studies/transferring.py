@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from bdpl_async.answers import Answers
 from bdpl_async.channel import Channel
@@ -26,12 +26,23 @@ from bdpl_async.result import Totals
 from bdpl_async.scorer import Scorer
 from bdpl_async.session import Session
 from bdpl_async.studies.cells import Connect
-from bdpl_async.studies.quote import check_quote
+from bdpl_async.studies.quote import check_quote, quote, quoted
 from bdpl_async.task import Split, Task
 from bdpl_async.tuning import opened
 
-__all__ = ["Column", "Entry", "Mark", "entries", "for_model", "same_task", "split_of", "transfer"]
+__all__ = [
+    "Column",
+    "Entry",
+    "Mark",
+    "Watcher",
+    "entries",
+    "for_model",
+    "same_task",
+    "split_of",
+    "transfer",
+]
 
+SPLITS: Final = ("train", "dev", "test")
 Watch = Callable[[Channel], AbstractAsyncContextManager[None]]
 
 
@@ -84,8 +95,13 @@ class Column:
     failure: BdplError | None = None
 
 
-def split_of(task: Task, name: str) -> Split:
+def split_of(task: Task, name: str, among: Sequence[str] = SPLITS) -> Split:
     """A split by its name.
+
+    Args:
+        task: whose splits.
+        name: of the split.
+        among: what else may be taken, for the message.
 
     Raises:
         DataError: the task has none of that name.
@@ -93,7 +109,7 @@ def split_of(task: Task, name: str) -> Split:
     splits = {"train": task.train, "dev": task.dev, "test": task.test}
     found = splits[name]
     if not len(found):
-        there = " or ".join(other for other, rows in splits.items() if len(rows))
+        there = " or ".join(other for other in among if len(splits[other]))
         raise DataError(
             f"task.{name}: {task.name} has no {name} split", hint=f"take --split {there}"
         )
@@ -157,6 +173,24 @@ def for_model(config: Config, model: ModelTable) -> Config:
 
 
 @dataclass(frozen=True, slots=True)
+class Watcher:
+    """Who looks on.
+
+    Attributes:
+        on_cost: told what each model takes at most, in words, before any is sent anything.
+        on_open: called with each session before it sends, for whoever may have to halt it.
+        probing: entered while a model is probed.
+    """
+
+    on_cost: Callable[[str], None] = lambda told: None
+    on_open: Callable[[Session], None] = lambda session: None
+    probing: Watch = lambda channel: nullcontext()
+
+
+NOBODY = Watcher()
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """What is to be asked of every model."""
 
@@ -168,13 +202,18 @@ class _Job:
     def prompts(self) -> list[Prompt]:
         return [entry.prompt for entry in self.entries]
 
-    async def check(self, session: Session) -> None:
-        """Refuse what the budget does not finish, by what is known now."""
+    def cost(self, session: Session) -> str:
+        """What a model takes at most, in words.
+
+        Raises:
+            BudgetTooSmall: the budget does not finish it, by what is known now.
+        """
         count = len(split_of(self.task, self.split))
         texts = {prompt.text for prompt in self.prompts} - {""}
         asks = [Ask(len(texts) * count, self.split), Ask(count, self.split, filled=False)]
         what = f"scoring {len(texts) + 1} prompts on {count} {self.split} examples"
         check_quote(session, asks, what)
+        return f"{what} by {session.model} takes at most {quoted(quote(session, asks))}"
 
     async def marks(self, session: Session) -> tuple[Mark, ...]:
         """Every entry, scored."""
@@ -199,9 +238,7 @@ async def transfer(
     split: str,
     configs: Sequence[Config],
     connect: Connect,
-    *,
-    on_open: Callable[[Session], None] = lambda session: None,
-    probing: Watch = lambda channel: nullcontext(),
+    watcher: Watcher = NOBODY,
 ) -> list[Column]:
     """Score all rows on all models, one model after the other.
 
@@ -211,8 +248,7 @@ async def transfer(
         split: the examples' name.
         configs: one for each model, see `for_model`; the budget of each holds for it alone.
         connect: from a configuration to a connected scorer.
-        on_open: called with each session before it sends, for whoever may have to halt it.
-        probing: entered while a model is probed.
+        watcher: who looks on.
 
     Raises:
         BudgetTooSmall: for one of the models; nothing was sent to any.
@@ -221,30 +257,30 @@ async def transfer(
     job = _Job(task, rows, split)
     async with AsyncExitStack() as stack:
         scorers = [await stack.enter_async_context(connect(config)) for config in configs]
+        costs = []
         for config, scorer in zip(configs, scorers, strict=True):  # before anything is sent
             session = Session.prepare(task, scorer, config)
             await session.expect(job.prompts)
-            await job.check(session)
+            costs.append(job.cost(session))
+        for told in costs:
+            watcher.on_cost(told)
         return [
-            await _column(job, config, scorer, (on_open, probing))
+            await _column(job, config, scorer, watcher)
             for config, scorer in zip(configs, scorers, strict=True)
         ]
 
 
-async def _column(
-    job: _Job, config: Config, scorer: Scorer, watch: tuple[Callable[[Session], None], Watch]
-) -> Column:
-    on_open, probing = watch
+async def _column(job: _Job, config: Config, scorer: Scorer, watcher: Watcher) -> Column:
     async with opened(config, scorer) as cache:
         session = Session.prepare(job.task, scorer, config, cache=cache)
-        on_open(session)
+        watcher.on_open(session)
         failure: BdplError | None = None
         marks: tuple[Mark, ...] = ()
         try:
             await session.expect(job.prompts)
-            async with probing(session.gate.channel):
+            async with watcher.probing(session.gate.channel):
                 await session.probe()
-            await job.check(session)
+            job.cost(session)  # with what the probe has taught
             marks = await job.marks(session)
         except BdplError as error:  # the other models may answer
             failure = error

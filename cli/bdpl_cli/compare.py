@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
 from time import strftime
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from bdpl_cli.given import quiet, wanted
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
-from bdpl_cli.options import ArmOptions
+from bdpl_cli.options import CompareOptions
 from bdpl_cli.plaintext import clean
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from bdpl_async.kept import Kept
     from bdpl_async.overrides import Value
     from bdpl_async.run import Run
-    from bdpl_async.studies.arms import Arm, Wanted
+    from bdpl_async.studies.arms import Arm
     from bdpl_async.studies.scoreboard import Scoreboard
 
 __all__ = ["compare"]
@@ -35,7 +36,7 @@ def compare(
     /,
     *,
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
-    options: ArmOptions = ArmOptions(),  # noqa: B008  frozen
+    options: CompareOptions = CompareOptions(),  # noqa: B008  frozen
 ) -> int:
     """Compare models and methods on the same examples and the same budget."""
     from bdpl_async.rundir import refuse_taken
@@ -45,10 +46,11 @@ def compare(
 
     _refuse_unbuilt(options)
     overrides = options.overrides()
+    hushed = quiet(overrides, "compare")
     out = _folder(task, overrides)
     refuse_taken(out)
-    arms = plan_arms(task, overrides, _wanted(options, overrides), out)
-    board = finish(_compared(arms, out, quiet=overrides.get("run.ui") == "none"))
+    arms = plan_arms(task, overrides, wanted(options, overrides), out)
+    board = finish(_compared(arms, out, quiet=hushed))
     if board is None:
         return INTERRUPTED
     if json:
@@ -58,7 +60,7 @@ def compare(
     return 0
 
 
-def _refuse_unbuilt(options: ArmOptions) -> None:
+def _refuse_unbuilt(options: CompareOptions) -> None:
     """See to it that every option that was given has an effect.
 
     Raises:
@@ -68,34 +70,6 @@ def _refuse_unbuilt(options: ArmOptions) -> None:
 
     if options.executor == "ray" or options.address is not None:
         raise ConfigError("--executor ray, --address: not built yet", hint="leave them out")
-    if options.ui in ("json", "rich"):
-        raise ConfigError(
-            f"--ui {options.ui}: compare has plain lines only",
-            hint="take auto, plain or none; --json prints the result",
-        )
-
-
-def _wanted(options: ArmOptions, overrides: Mapping[str, Value]) -> Wanted:
-    """The arms that the command line names.
-
-    Raises:
-        ConfigError: seeds that contradict each other, or none.
-    """
-    from bdpl_async.errors import ConfigError
-    from bdpl_async.studies.arms import Wanted
-
-    methods = options.method
-    if not methods and (method := overrides.get("optimizer.method")) is not None:
-        methods = (str(method),)
-    if options.seeds is None:
-        return Wanted(options.model, methods)
-    if options.seed is not None:
-        raise ConfigError(
-            "--seed and --seeds: which one?", hint="--seeds N are seeds 0..N-1, --seed N is one"
-        )
-    if options.seeds < 1:
-        raise ConfigError(f"--seeds {options.seeds}: at least one is needed")
-    return Wanted(options.model, methods, tuple(range(options.seeds)))
 
 
 def _folder(task: str, overrides: Mapping[str, Value]) -> Path:
@@ -111,38 +85,45 @@ def _folder(task: str, overrides: Mapping[str, Value]) -> Path:
 async def _compared(arms: Sequence[Arm], out: Path, *, quiet: bool) -> Scoreboard | None:
     """Run what is not there yet, and write comparison.json; None if a signal ended it before."""
     from bdpl_async.studies.arms import rehearse, run_arms
+    from bdpl_async.studies.claim import Claim
     from bdpl_async.studies.scoreboard import scoreboard
     from bdpl_cli.connecting import connected
 
-    stop = _Stop(out)
+    stop = _Stop()
     progress = _Progress(sum(len(arm.cells) for arm in arms), out, quiet=quiet)
     await rehearse(arms, connected)
     runs: dict[str, list[Kept]] = {arm.name: [] for arm in arms}
-    with progress:
-        async with aclosing(run_arms(arms, connected, progress.event, stop.during)) as found:
-            async for arm, kept in found:
-                if kept.result.stop_reason == "interrupted":
-                    break
-                stop.between()
-                runs[arm.name].append(kept)
-                progress.done(arm, kept)
-                if stop.asked:
-                    break
-    if progress.left:
-        return None
-    board = scoreboard(arms, runs)
-    board.write(out)
-    return board
+    with closing(Claim(out)):
+        stop.saving(out)
+        try:
+            async with aclosing(run_arms(arms, connected, progress.event, stop.during)) as found:
+                async for arm, kept in found:
+                    if kept.result.stop_reason == "interrupted":
+                        break
+                    stop.between()
+                    runs[arm.name].append(kept)
+                    progress.done(arm, kept)
+                    if stop.asked:
+                        break
+        finally:
+            progress.end()
+        if progress.left:
+            return None
+        board = scoreboard(arms, runs)
+        board.write(out)
+        return board
 
 
 class _Stop:
     """What a signal does: it halts the run that is under way, and nothing else begins."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self) -> None:
         self.asked = False
         self._interrupt = Interrupt()
-        self._interrupt.saved = clean(str(out))
         self._cancel = self._interrupt.halt
+
+    def saving(self, out: Path) -> None:
+        self._interrupt.saved = clean(str(out))
 
     def during(self, run: Run) -> None:
         self._interrupt.halt = partial(self._halt, run)
@@ -156,7 +137,7 @@ class _Stop:
 
 
 class _Progress:
-    """Makes the folder, tells each run that is done on stderr, and how to go on if any is left."""
+    """Tells each run that is done on stderr, and how to go on if any is left."""
 
     def __init__(self, total: int, out: Path, *, quiet: bool) -> None:
         self.total = self.left = total
@@ -164,10 +145,8 @@ class _Progress:
         self._quiet = quiet
         self._told: set[str] = set()
 
-    def __enter__(self) -> None:
-        self._out.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """Say how to go on, if any run is left."""
         if self.left:
             done = f"{self.total - self.left} of {self.total} runs are done"
             _say(f"bdpl-async: {done}; the same command with --out {self._out} goes on")

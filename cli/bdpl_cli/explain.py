@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bdpl_cli.given import changes
+from bdpl_cli.given import changes, quiet
 from bdpl_cli.interrupts import Interrupt, finish
 from bdpl_cli.options import Options, Whole
 
@@ -53,6 +53,7 @@ def explain(
     if examples is not None and examples < 1:
         raise ConfigError(f"--examples {examples}: must be at least 1")
     given = changes(options, "explain")
+    hushed = quiet(given, "explain")
     if "model.name" in given:
         raise ConfigError(
             "model.name: explain asks the model that the prompt was learned on",
@@ -63,7 +64,7 @@ def explain(
     found.open(config)
     if found.task is not None:
         tried = phrases_for(config.prompt.manual, phrase) if phrases or phrase else ()
-        _ask_about(found, tried if phrases else phrase)
+        _ask_about(found, tried if phrases else phrase, hushed)
     if json:
         print_json(found.document())
     else:
@@ -72,7 +73,7 @@ def explain(
         raise found.failure
 
 
-def _ask_about(found: Explained, phrases: tuple[str, ...]) -> None:
+def _ask_about(found: Explained, phrases: tuple[str, ...], hushed: bool) -> None:
     """Ask the model; what it refuses leaves the rest of the explanation standing.
 
     Raises:
@@ -85,9 +86,10 @@ def _ask_about(found: Explained, phrases: tuple[str, ...]) -> None:
     from bdpl_async.studies.dissection import Questions
 
     assert found.task is not None  # noqa: S101
-    questions = Questions(Prompt(found.kept.result.tokens), phrases)
+    result = found.kept.result
+    questions = Questions(Prompt(result.tokens), phrases, result.calibration)
     try:
-        found.asked = finish(_dissected(found.task, questions, (found.split, found.limit)))
+        found.asked = finish(_dissected(found.task, questions, (found.split, found.limit), hushed))
     except ProviderError as error:
         found.failure = error
     except Stopped:
@@ -95,7 +97,7 @@ def _ask_about(found: Explained, phrases: tuple[str, ...]) -> None:
 
 
 async def _dissected(
-    task: Task, questions: Questions, which: tuple[str, int | None]
+    task: Task, questions: Questions, which: tuple[str, int | None], hushed: bool
 ) -> tuple[Dissection, Totals]:
     from bdpl_async.session import Session
     from bdpl_async.studies.dissection import dissect
@@ -106,14 +108,15 @@ async def _dissected(
     from bdpl_cli.waiting import telling
 
     name, limit = which
-    examples = Split(split_of(task, name).examples[:limit])
+    examples = Split(split_of(task, name, ("dev", "test")).examples[:limit])
     interrupt = Interrupt()
     async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
         session = Session.prepare(task, scorer, task.config, cache=cache)
         interrupt.halt = session.gate.halt
         await session.expect(questions.prompts)
         _check(session, questions, name, examples)
-        _tell(session, questions, name, examples)
+        if not hushed:
+            _tell(session, questions, name, examples)
         async with telling(session.gate.channel):
             await session.probe()
         _check(session, questions, name, examples)
@@ -129,11 +132,11 @@ def _check(session: Session, questions: Questions, split: str, examples: Split) 
     from bdpl_async.studies.quote import check_quote, quote
 
     count, gate = len(examples), session.gate
-    asks = questions.asks(session, split, count)
+    asks = questions.asks(split, count)
     if gate.forecast.affords(quote(session, asks)):
         return
     fewer = range(count - 1, 0, -1)
-    costs = ((n, quote(session, questions.asks(session, split, n))) for n in fewer)
+    costs = ((n, quote(session, questions.asks(split, n))) for n in fewer)
     fits = next((n for n, cost in costs if gate.forecast.affords(cost)), None)
     hint = f"--examples {fits} fits, " if fits is not None else ""
     hint += "--no-phrases asks less" if questions.phrases else "or grant more"
@@ -150,6 +153,6 @@ def _tell(session: Session, questions: Questions, split: str, examples: Split) -
     from bdpl_cli.plaintext import clean
 
     what = _what(questions, split, len(examples))
-    cost = quoted(quote(session, questions.asks(session, split, len(examples))))
+    cost = quoted(quote(session, questions.asks(split, len(examples))))
     line = f"bdpl-async: {what} of {session.model} takes at most {cost}"
     print(clean(line), file=sys.stderr)

@@ -12,6 +12,7 @@ from pathlib import Path
 from bdpl_async.data.datafile import sha256_of
 from bdpl_async.errors import ConfigError
 from bdpl_async.rundir import write_atomically
+from bdpl_async.studies.spreadsheet import shown
 from bdpl_async.studies.transferring import Column, Entry, Mark, split_of
 from bdpl_async.task import Task
 from bdpl_cli.plaintext import clean
@@ -111,7 +112,8 @@ class Matrix:
         table = csv.writer(text, lineterminator="\n")
         table.writerow(HEAD)
         for place, entry in enumerate(self.entries):
-            table.writerows(_line(entry, column, place) for column in self.columns)
+            lines = (_line(entry, column, place) for column in self.columns)
+            table.writerows([shown(value) for value in line] for line in lines)
         try:
             write_atomically(file, text.getvalue().encode())
         except OSError as error:
@@ -164,7 +166,8 @@ def _cell(column: Column, place: int) -> dict[str, object] | None:
 
 def _line(entry: Entry, column: Column, place: int) -> list[object]:
     """A line under `HEAD`."""
-    where = [entry.role, entry.run, entry.prompt.text, entry.method, entry.seed, entry.model]
+    run = None if entry.run is None else str(entry.run)
+    where = [entry.role, run, entry.prompt.text, entry.method, entry.seed, entry.model]
     line: list[object] = [*where, column.model, column.base_url]
     if not column.marks:
         error = "" if column.failure is None else column.failure.args[0]

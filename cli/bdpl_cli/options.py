@@ -16,7 +16,7 @@ from cyclopts import Parameter, Token
 if TYPE_CHECKING:
     from bdpl_async.overrides import Value
 
-__all__ = ["ArmOptions", "Options"]
+__all__ = ["ArmOptions", "CompareOptions", "Options"]
 
 KEYS = {
     "model": "model.name",
@@ -183,18 +183,25 @@ SEEDS = Parameter(help="So many: seeds 0..N-1", group=RUN, show_default=False)
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ArmOptions(Options):
-    """The same for a comparison, which has several models, methods and seeds."""
+    """The same where there may be several models, methods and seeds."""
 
     model: Annotated[tuple[str, ...], MODELS] = ()  # type: ignore[assignment]  # of `overrides`
     method: Annotated[tuple[str, ...], METHODS] = ()  # type: ignore[assignment]
     seeds: Annotated[Whole | None, SEEDS] = None
+
+    def overrides(self) -> dict[str, Value]:
+        """What was given for all arms; see `Options.overrides`."""
+        return Options.overrides(replace(self, model=None, method=None))  # type: ignore[arg-type]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(ArmOptions):
+    """The same, and where the runs run."""
+
     executor: Annotated[
         Literal["local", "ray"], Parameter(help="Where the runs run", group=RUN)
     ] = "local"
     address: Annotated[
         str | None, Parameter(help="Of the cluster", group=RUN, show_default=False)
     ] = None
-
-    def overrides(self) -> dict[str, Value]:
-        """What was given for all arms; see `Options.overrides`."""
-        return Options.overrides(replace(self, model=None, method=None))  # type: ignore[arg-type]

@@ -118,7 +118,7 @@ def draw(sweep: Sweep, rows: Sequence[Row], kind: Literal["svg", "png"] = "svg")
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.add_subplot()
         _draw_curves(axes, found)
-        axes.set_title(clean(sweep.name), loc="left")
+        axes.set_title(_drawable(sweep.name), loc="left")
         axes.set_xlabel(sweep.x)
         axes.set_ylabel(measured)
         axes.grid(axis="y", alpha=0.3)
@@ -250,7 +250,12 @@ def _footnote(found: Sequence[Curve]) -> str:
 
 
 def _text(value: Value) -> str:
-    return clean(f"{value:g}" if isinstance(value, float) else str(value))
+    return _drawable(f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def _drawable(text: str) -> str:
+    """Text without what an SVG file may not hold."""
+    return clean(text).translate(dict.fromkeys((0xFFFE, 0xFFFF), "\N{REPLACEMENT CHARACTER}"))
 
 
 def _clipped(text: str) -> str:

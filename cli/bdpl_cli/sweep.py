@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from bdpl_cli.given import quiet
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.options import PATHS, Options, Whole
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bdpl_async.events import Event
-    from bdpl_async.overrides import Value
     from bdpl_async.studies.grid import Sweep
     from bdpl_async.studies.sweepdir import SweepDir
     from bdpl_async.studies.sweeping import Row
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["sweep"]
 
 GRID, WHERE = "Grid", "Where it runs"
+WHERE_WIDTH = 40  # characters of a value
 
 
 def sweep(
@@ -51,24 +52,25 @@ def sweep(
 
     _refuse_elsewhere(executor, address)
     given = options.overrides()
-    quiet = _quiet(given)
-    out = given.pop("run.out", None)
+    hushed = quiet(given, "sweep")
+    out, *_ = [given.pop(key, None) for key in ("run.out", "run.ui", "run.yes")]  # no cell's own
     plan = read_sweep(file, given=given, seeds=seeds, paths=PATHS)
     folder = SweepDir(Path(os.path.normpath(out)) if isinstance(out, str) else _out(plan), plan)
     try:
-        whole = finish(_swept(folder, _Teller(len(plan.points), quiet)))
-    except (BdplError, KeyboardInterrupt) as error:
+        if finish(_swept(folder, _Teller(len(plan.points), hushed))):
+            _finish(folder, json)
+            return 0
+    except BrokenPipeError:  # nobody reads on
+        raise
+    except (BdplError, KeyboardInterrupt, OSError) as error:
         _say_how_to_go_on(folder)
         if isinstance(error, KeyboardInterrupt):
             return INTERRUPTED
         raise
     finally:
         folder.close()
-    if not whole:
-        _say_how_to_go_on(folder)
-        return INTERRUPTED
-    _finish(folder, json)
-    return 0
+    _say_how_to_go_on(folder)
+    return INTERRUPTED
 
 
 def _refuse_elsewhere(executor: str, address: str | None) -> None:
@@ -83,24 +85,6 @@ def _refuse_elsewhere(executor: str, address: str | None) -> None:
         raise ConfigError(f"--executor {executor}: not built yet", hint="take --executor local")
     if address is not None:
         raise ConfigError("--address: not built yet", hint="leave it out")
-
-
-def _quiet(given: dict[str, Value]) -> bool:
-    """Whether nobody wants to see progress; takes from `given` what belongs to the terminal.
-
-    Raises:
-        ConfigError: a view that a sweep has not.
-    """
-    from bdpl_async.errors import ConfigError
-
-    given.pop("run.yes", None)
-    ui = given.pop("run.ui", "auto")
-    if ui not in ("auto", "plain", "none"):
-        raise ConfigError(
-            f"--ui {ui}: not for a sweep, which says one line a cell",
-            hint="take auto, plain or none; --json prints the rows, every cell keeps its events",
-        )
-    return ui == "none"
 
 
 def _out(plan: Sweep) -> Path:
@@ -229,6 +213,6 @@ def _show(folder: SweepDir) -> None:
         if curve.line:
             print(f"{curve.label}:")
         for spot in curve.spots:
-            where = clean(f"{short(folder.sweep.x)} = {spot.x}")
+            where = clean(f"{short(folder.sweep.x)} = {str(spot.x)[:WHERE_WIDTH]}")
             runs = "1 run, over its examples" if spot.runs == 1 else f"{spot.runs} runs"
             print(f"  {where:<24} {spot.mean:.4f}  ({spot.low:.4f} to {spot.high:.4f}, {runs})")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bdpl_cli.given import changes
+from bdpl_cli.given import changes, quiet
 from bdpl_cli.interrupts import Interrupt, finish
 from bdpl_cli.options import Options
+from bdpl_cli.plaintext import clean
 
 if TYPE_CHECKING:
     from bdpl_async.config import Config, ModelTable
@@ -43,13 +45,14 @@ def transfer(
     from bdpl_cli.stdout import print_json
 
     given = changes(options, "transfer", more=("run.out",))
+    hushed = quiet(given, "transfer")
     kept, tasks = _reopened(runs, given, split)
     task = tasks[0]
     tables = _tables(kept, task.config, given, (model, models, own))
     configs = [for_model(task.config, table) for table in tables]
     rows = entries(kept, task.config.prompt.manual)
     _refuse_unwritable(options.out)
-    matrix = Matrix(task, split, rows, _scored(task, rows, split, configs))
+    matrix = Matrix(task, split, rows, _scored(task, rows, split, configs, hushed))
     matrix.refuse_empty()
     if json:
         print_json(matrix.document())
@@ -69,14 +72,14 @@ def _reopened(
         UsageError: no runs, or one of them, its data or an option cannot be used.
     """
     from bdpl_async.errors import ConfigError
-    from bdpl_async.kept import read_run
+    from bdpl_async.studies.readback import read_back
     from bdpl_async.studies.reopening import reconfigured, reopen
     from bdpl_async.studies.transferring import same_task
 
     if not runs:
         raise ConfigError("transfer: give at least one RUN_DIR")
     ours = {key: value for key, value in given.items() if not key.startswith("model.")}
-    kept = [read_run(run) for run in runs]
+    kept = [read_back(run) for run in runs]
     tasks = [reopen(one, reconfigured(one, ours)) for one in kept]
     same_task([(one.path, task) for one, task in zip(kept, tasks, strict=True)], split)
     return kept, tasks
@@ -155,26 +158,47 @@ def _refuse_unwritable(out: str | None) -> None:
 
 
 def _scored(
-    task: Task, rows: tuple[Entry, ...], split: str, configs: Sequence[Config]
+    task: Task, rows: tuple[Entry, ...], split: str, configs: Sequence[Config], hushed: bool
 ) -> list[Column]:
     from bdpl_async.halt import Stopped
 
     try:
-        return finish(_columns(task, rows, split, configs))
+        return finish(_columns(task, rows, split, configs, hushed))
     except Stopped:
         raise KeyboardInterrupt from None
 
 
 async def _columns(
-    task: Task, rows: tuple[Entry, ...], split: str, configs: Sequence[Config]
+    task: Task, rows: tuple[Entry, ...], split: str, configs: Sequence[Config], hushed: bool
 ) -> list[Column]:
+    from bdpl_async.studies.transferring import Watcher
     from bdpl_async.studies.transferring import transfer as scored
     from bdpl_cli.connecting import connected
     from bdpl_cli.waiting import telling
 
-    interrupt = Interrupt()
+    tell = (lambda told: None) if hushed else _tell
+    watcher = Watcher(on_cost=tell, on_open=_Halting(), probing=telling)
+    return await scored(task, rows, split, configs, connected, watcher)
 
-    def halting(session: Session) -> None:
-        interrupt.halt = session.gate.halt
 
-    return await scored(task, rows, split, configs, connected, on_open=halting, probing=telling)
+def _tell(cost: str) -> None:
+    print(clean(f"bdpl-async: {cost}"), file=sys.stderr)
+
+
+class _Halting:
+    """On a signal halts the session at hand, and each one that is opened after it."""
+
+    def __init__(self) -> None:
+        self._interrupt = Interrupt()
+        self._halted = False
+
+    def __call__(self, session: Session) -> None:
+        """This one is at hand now."""
+
+        def halt() -> None:
+            self._halted = True
+            session.gate.halt()
+
+        self._interrupt.halt = halt
+        if self._halted:  # a signal that came as the model before was done
+            halt()

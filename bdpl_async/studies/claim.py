@@ -1,0 +1,42 @@
+"""A folder that one process works in: a second one is refused before it can spoil the first.
+
+The lock goes with the process, so that a killed one leaves the folder free.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from bdpl_async.errors import ConfigError
+
+__all__ = ["Claim"]
+
+HINT: Final = "give another folder as --out"
+
+
+class Claim:
+    """A folder, made if it is not there, held until `close`.
+
+    Raises:
+        ConfigError: it cannot be written, or another process works there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        except (OSError, ValueError) as error:  # a path may hold what no file system takes
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"{folder}: cannot be written: {reason}", hint=HINT) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise ConfigError(f"{folder}: another process works there", hint=HINT) from None
+
+    def close(self) -> None:
+        """Let others work in the folder."""
+        os.close(self._lock)
