@@ -121,7 +121,7 @@ async def estimate(session: Session, vocabulary: Sequence[str], default_steps: i
         requests=whole.requests,
         prompts=whole.prompts,
         tokens=whole.tokens,
-        usd=whole.usd if price is not None else None,
+        usd=whole.usd if price is not None or gate.capabilities.local else None,
         updates=updates,
         budget_updates=buys if done else None,
         dev=plan.dev,

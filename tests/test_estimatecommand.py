@@ -66,7 +66,7 @@ def test_json(capsys: Capsys) -> None:
     assert found["updates"] == 2
     assert isinstance(found["prompts"], int)
     assert 2 * 8 + 2 * 8 <= found["prompts"] <= 100
-    assert found["usd"] is None
+    assert found["usd"] == 0.0  # it runs here
     assert found["budget"] == {
         "requests": None,
         "prompts": 100,
@@ -80,10 +80,12 @@ def test_plain(capsys: Capsys) -> None:
     """A few lines for a person, with what the budget buys and where the price comes from."""
     done = estimate(capsys, "--max-prompts", "100")
     assert (done.code, done.err) == (0, "")
-    for part in ("tiny on simulated/x", "requests", "prompts", "the budget buys", "--price-in"):
+    for part in ("tiny on simulated/x", "requests", "prompts", "the budget buys", "USD", "0.0000"):
         assert part in done.out
-    priced = estimate(capsys, "--price-in", "1", "--price-out", "2")
-    assert "no budget limits them" in priced.out
+    server = estimate(capsys, "--model", "vllm/x")
+    assert "no budget limits them" in server.out
+    assert "give --price-in, --price-out" in server.out
+    priced = estimate(capsys, "--model", "vllm/x", "--price-in", "1", "--price-out", "2")
     assert "--price-in" not in priced.out
 
 

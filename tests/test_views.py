@@ -130,7 +130,7 @@ def test_a_gain_that_may_be_none_is_called_so(capsys: pytest.CaptureFixture[str]
     ):
         result = replace(RESULT, test=some, baseline=Baseline(test=some), gain=gain)
         said = printed("plain", [Finished(5.0, result)], capsys)
-        assert ("too few examples to tell it from none" in said) == doubtful
+        assert ("too few examples to be sure" in said) == doubtful
 
 
 def test_without_a_test_split_the_dev_score_is_not_praised(

@@ -176,7 +176,11 @@ def _several(text: str, group: str) -> Parameter:
 
 
 MODELS = _several("PROVIDER/NAME, several times for several; see [[models]]", MODEL)
-METHODS = _several("Several times for several; else bdpl, random, manual and empty", RUN)
+METHODS = _several(
+    "bdpl, bdpl-paper, manual, empty, calibration, random or greedy, several times for several;"
+    " without it the task's own, and for a single model also random, manual and empty",
+    RUN,
+)
 SEEDS = Parameter(help="So many: seeds 0..N-1", group=RUN, show_default=False)
 
 

@@ -105,7 +105,8 @@ class Plain:
         result, usage = event.result, event.result.usage
         self._print(f"done ({result.stop_reason}): {result.steps_done} updates, {_spent(usage)}")
         if result.dev is not None or result.steps_done:
-            self._print(f"learned prompt: {clean(result.prompt) or '(empty)'}")
+            what = "learned prompt" if result.steps_done else "prompt"
+            self._print(f"{what}: {clean(result.prompt) or '(empty)'}")
         else:
             self._print("nothing was learned")
         if gain := result.gain:
@@ -113,7 +114,7 @@ class Plain:
             self._print(
                 f"gain over the empty prompt on test: {100 * gain.score:+.1f} points"
                 f" (95 %: {low:+.1f} to {high:+.1f}, paired)"
-                + ("" if low > 0 or high < 0 else "; too few examples to tell it from none")
+                + ("" if low > 0 or high < 0 or low == high else "; too few examples to be sure")
             )
         elif result.dev is not None and result.steps_done:
             self._print("no test score: dev chose this prompt, so its dev score flatters it")
@@ -138,7 +139,7 @@ def _spent(usage: Totals) -> str:
         f"{usage.prompts} prompts in {usage.requests} requests",
         f"{tokens} tokens" if tokens else "",
         f"${usage.usd:.4f}" if usage.usd else "",
-        f"{usage.cache_hits} from the cache" if usage.cache_hits else "",
+        f"{usage.cache_hits} known already" if usage.cache_hits else "",
         f"{usage.retries} sent again" if usage.retries else "",
         f"{usage.seconds:.1f} s",
     ]
