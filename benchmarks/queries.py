@@ -27,6 +27,7 @@ from studies import STUDIES, Arm
 from variants import maker
 from wordlists import frequent, pruned, written
 
+from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.evaluation import predictions
 from bdpl_async.losses import LOSSES
 from bdpl_async.metrics import METRICS
@@ -166,7 +167,11 @@ async def run(study: Study, model: str, url: str | None) -> None:
     async with opened(model, url) as scorer:
         for cell in study.cells():
             if cell not in done:
-                row = await one(study, scorer, cell)
+                try:
+                    row = await one(study, scorer, cell)
+                except BudgetTooSmall as error:  # the paper's update takes every training row
+                    print(f"{cell}: {error}")
+                    continue
                 with study.out.open("a") as file:
                     file.write(json.dumps(row) + "\n")
 
