@@ -2,6 +2,7 @@
 
     python benchmarks/queries.py run curve --data DIR --tasks sst2 ci --seeds 5 --out curve.jsonl
     python benchmarks/queries.py table curve.jsonl
+    python benchmarks/queries.py against levers.jsonl
     python benchmarks/queries.py plot curve.jsonl --out curve.svg
 
 A study is a set of arms at a few budgets; a row of the file is one run, and a run that the file has
@@ -42,6 +43,7 @@ from bdpl_providers import connect
 
 FOLDERS = {"ci": "citation_intent", "se": "sciie", "hp": "hyperpartisan", "rct": "csabstruct"}
 OWN = ("reviews",)  # ship their data
+KEYS = ("loss", "metric")
 Row = dict[str, str | int | float]
 
 
@@ -207,6 +209,30 @@ def table(file: Path, key: str) -> None:
         print(f"| {arm} |", " | ".join(cells), f"| {whole} |")
 
 
+def against(file: Path) -> None:
+    """Markdown: what each arm adds to loss and score of the first one, paired; mean and error."""
+    rows = rows_of(file)
+    found = {(r["arm"], r["task"], r["seed"], r["budget"]): r for r in rows}
+    first, *arms = dict.fromkeys(str(row["arm"]) for row in rows)
+    tasks = list(dict.fromkeys(str(row["task"]) for row in rows))
+    print("| | pairs | loss | score |", " | ".join(f"{task}: loss, score" for task in tasks), "|")
+    print("|---" * (4 + len(tasks)) + "|")
+    for arm in arms:
+        pairs = []
+        for cell, row in found.items():
+            other = found.get((first, *cell[1:]))
+            if cell[0] == arm and other is not None:
+                pairs.append((str(cell[1]), *(float(row[k]) - float(other[k]) for k in KEYS)))
+        losses, scores = (np.array([pair[column] for pair in pairs]) for column in (1, 2))
+        error = len(pairs) ** -0.5
+        cells = [f"{losses.mean():+.4f} ± {losses.std(ddof=1) * error:.4f}"]
+        cells += [f"{100 * scores.mean():+.1f} ± {100 * scores.std(ddof=1) * error:.1f}"]
+        for task in tasks:
+            mine = np.array([pair[1:] for pair in pairs if pair[0] == task]).mean(axis=0)
+            cells.append(f"{mine[0]:+.3f}, {100 * mine[1]:+.1f}")
+        print(f"| {arm} | {len(pairs)} |", " | ".join(cells), "|")
+
+
 def plot(file: Path, out: Path, key: str) -> None:
     """One panel a task: the mean over seeds against example evaluations, a line an arm."""
     from matplotlib.figure import Figure
@@ -236,7 +262,7 @@ def plot(file: Path, out: Path, key: str) -> None:
 def main() -> None:
     """Run, table or plot."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["run", "table", "plot"])
+    parser.add_argument("what", choices=["run", "table", "against", "plot"])
     parser.add_argument("name", help="a study, or a file of rows")
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--model", default="roberta/builtin")
@@ -252,6 +278,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.what == "table":
         table(Path(given.name), given.key)
+    elif given.what == "against":
+        against(Path(given.name))
     elif given.what == "plot":
         plot(Path(given.name), given.out, given.key)
     else:

@@ -18,8 +18,8 @@ def _paper(lr: float) -> Arm:
     return {"optimizer.method": "bdpl-paper", "optimizer.batch": 128, "optimizer.lr": lr}
 
 
-PAPER = {f"bdpl-paper, lr {lr:g}": _paper(lr) for lr in (1e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
-RATE = 1e-2  # the best of `PAPER` on seeds of their own
+PAPER = {f"bdpl-paper, lr {lr:g}": _paper(lr) for lr in (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)}
+RATE = 3e-2  # the best of `PAPER`, tried on seeds of their own
 GREEDY: Arm = {"optimizer.method": "greedy"}
 RANDOM: Arm = {"optimizer.method": "random"}
 

@@ -286,7 +286,7 @@ def test_eval_refuses_the_offsets_of_another_task(
 def test_eval_plain(task: Path, capsys: Capsys) -> None:
     """eval of the empty prompt is a line that says so, on stdout; escapes in a prompt are shown."""
     done = command(capsys, "eval", task, "--prompt", "", "--split", "dev")
-    assert done.out.startswith("tiny dev: accuracy 0.")
+    assert done.out.startswith("tiny dev on simulated/x: accuracy 0.")
     assert done.out.endswith("n=8)  (empty)\n")
     assert "\x1b" not in command(capsys, "eval", task, "--prompt", "\x1b[2J").out
 

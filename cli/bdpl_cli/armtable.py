@@ -55,7 +55,8 @@ def _legend(board: Scoreboard, reference: str) -> str:
     about = "a run's mean" if len(board.seeds) > 1 else "the run's"
     return (
         f"[95 % intervals]; differences are paired, in points; the first is {reference}; p is"
-        f" Holm's over both columns; * is real, p < 0.05. Prompts, requests and USD are {about}"
+        " of the difference to the first, Holm's over both columns; * is real, p < 0.05."
+        f" Prompts, requests and USD are {about}"
         ", as paid: answers from the cache, which arms share, are free"
         + ("; the prompt is the best seed's on dev." if len(board.seeds) > 1 else ".")
     )

@@ -59,8 +59,9 @@ def evaluate(
 
         low, high = result.ci95
         print(
-            f"{clean(loaded.name)} {split}: {result.metric} {result.score:.4f}"
-            f" (95 %: {low:.4f} to {high:.4f}, n={result.n}){_calibrated(offsets, kept, split)}"
+            f"{clean(loaded.name)} {split} on {clean(session.model)}:"
+            f" {result.metric} {result.score:.4f} (95 %: {low:.4f} to {high:.4f}, n={result.n})"
+            f"{_calibrated(offsets, kept, split)}"
             f"  {clean(text) or '(empty)'}"
         )
 

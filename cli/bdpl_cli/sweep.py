@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sweep"]
 
+FEW = 5  # seeds below which an interval over them is a guess
 GRID, WHERE = "Grid", "Where it runs"
 WHERE_WIDTH = 40  # characters of a value
 
@@ -216,3 +217,5 @@ def _show(folder: SweepDir) -> None:
             where = clean(f"{short(folder.sweep.x)} = {str(spot.x)[:WHERE_WIDTH]}")
             runs = "1 run, over its examples" if spot.runs == 1 else f"{spot.runs} runs"
             print(f"  {where:<24} {spot.mean:.4f}  ({spot.low:.4f} to {spot.high:.4f}, {runs})")
+    if any(1 < spot.runs < FEW for curve in lines for spot in curve.spots):
+        print(f"note: fewer than {FEW} runs say little about their spread; take more seeds")

@@ -21,7 +21,7 @@ from bdpl_async.events import (
     Step,
     to_json,
 )
-from bdpl_async.result import Totals
+from bdpl_async.result import Result, Totals
 from bdpl_cli.plaintext import clean
 
 __all__ = ["make_view"]
@@ -107,6 +107,7 @@ class Plain:
         if result.dev is not None or result.steps_done:
             what = "learned prompt" if result.steps_done else "prompt"
             self._print(f"{what}: {clean(result.prompt) or '(empty)'}")
+            self._doubt(result)
         else:
             self._print("nothing was learned")
         if gain := result.gain:
@@ -119,6 +120,15 @@ class Plain:
         elif result.dev is not None and result.steps_done:
             self._print("no test score: dev chose this prompt, so its dev score flatters it")
         self._print(f"saved in {clean(str(self._out))}")
+
+    def _doubt(self, result: Result) -> None:
+        """What stands between a score and its use."""
+        if result.calibration is not None:
+            kind = result.calibration.kind
+            self._print(f"its scores are calibrated ({kind}); the offsets are in result.json")
+        dev, empty = result.dev, result.baseline.dev
+        if dev is not None and empty is not None and dev.score < empty.score:
+            self._print("note: on dev the empty prompt scored higher")
 
     def _print(self, line: str) -> None:
         print(line, flush=True)
