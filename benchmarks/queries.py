@@ -255,7 +255,8 @@ def plot(file: Path, out: Path, key: str) -> None:
         axes.set_title(task)
         axes.set_xlabel("example evaluations")
     figure.axes[0].set_ylabel({"metric": "test score", "loss": "test loss, nats"}[key])
-    figure.axes[-1].legend(fontsize="small")
+    lines, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=len(names), fontsize="small")
     figure.savefig(out, format="svg", metadata={"Date": None})
 
 

@@ -45,6 +45,8 @@ def compared(rows: list[Row], task: str) -> tuple[Comparison, dict[str, list[Row
 
 def cell(found: Comparison, arm: str) -> str:
     """Mean and interval; a star where the difference to the first arm is real."""
+    if arm not in found.means:
+        return "the budget buys no update"
     mean = found.means[arm]
     low, high = (100 * end for end in mean.ci95)
     real = any(d.arm == arm and d.real for d in found.differences)
@@ -71,7 +73,9 @@ def main() -> None:
         cells = (
             f"{-100 * d.score:+.1f} [{-100 * d.ci95[1]:+.1f}, {-100 * d.ci95[0]:+.1f}]"
             f" p {d.p_adjusted:.2g}"
-            for d in (by_arm[arm] for arm in arms[1:])
+            if d is not None
+            else ""
+            for d in (by_arm.get(arm) for arm in arms[1:])
         )
         print(f"| {task} |", " | ".join(cells), "|")
     print("\n| took | prompts | requests |\n|---|---|---|")
