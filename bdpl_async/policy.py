@@ -182,9 +182,8 @@ class Policy:
         self.max_kl = max_kl
         self.share = share
         self._logits: Floats = np.zeros((length, size))
-        self._logits[np.arange(len(start)), list(start)] = np.log(
-            size - 1
-        )  # as all others together
+        even = np.log(size - 1)  # as likely as all others together
+        self._logits[np.arange(len(start)), list(start)] = even
 
     @property
     def probabilities(self) -> Floats:
