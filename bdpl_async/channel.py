@@ -252,14 +252,10 @@ class Channel:
 
     def _failed(self, reservation: Reservation, ticket: Ticket, error: ProviderError) -> None:
         """Count a request without an answer by what became of it."""
-        self.traffic.failures += 1
-        self.traffic.failed += 1
-        if error.fate == "unknown":
-            self.traffic.lost += 1
-            self.ledger.lost(reservation)
-            self.traffic.prompt_tokens += reservation.amount.tokens
-        else:
-            self.ledger.settle(reservation, Amount(requests=1))
+        lost = error.fate == "unknown"  # then all of it counts as billed
+        amount = reservation.amount if lost else Amount(requests=1)
+        self.ledger.settle(reservation, amount)
+        self.traffic.fail(amount, lost=lost)
         self.limiter.failed(ticket, error)
 
     def _settle(
@@ -300,8 +296,9 @@ class Channel:
 
     def _announce(self, state: RetryCallState) -> None:
         pause = state.next_action.sleep if state.next_action else 0.0
-        reason = str(_error(state)).splitlines()[0]
-        self.retries.append(Retry(self.elapsed, state.attempt_number + 1, pause, reason))
+        error = _error(state)
+        reason, again = str(error).splitlines()[0], state.attempt_number + 1
+        self.retries.append(Retry(self.elapsed, again, pause, reason, error.cause))
 
     async def _pause(self, seconds: float) -> None:
         """Sleep between two tries, unless the run is over before."""

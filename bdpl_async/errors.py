@@ -120,6 +120,11 @@ class ProviderError(BdplError):
         self.fate: Fate = fate
         self.quotas = quotas
 
+    @property
+    def cause(self) -> str:
+        """The kind of failure in a word or two, for counting."""
+        return "not reached" if self.fate == "unsent" else "no answer"
+
 
 class ProviderRefused(ProviderError):
     """Raised when the provider says no for good: key, quota, unknown model, no read-out."""
@@ -153,6 +158,8 @@ class ProviderUnavailable(ProviderError):
 class ServerFault(ProviderUnavailable):
     """Raised when the server broke on a request (500); perhaps it always will on this one."""
 
+    cause = "server error"
+
 
 class RateLimited(ProviderUnavailable):
     """Raised when the provider asks for less (429).
@@ -163,3 +170,4 @@ class RateLimited(ProviderUnavailable):
     """
 
     kind: Literal["rate", "slow_down", "parallel"] = "rate"
+    cause = "rate limit"

@@ -53,18 +53,31 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A request failed and is sent again, as its `attempt`, after `wait` seconds."""
+    """A request failed and is sent again, as its `attempt`, after `wait` seconds.
+
+    `cause` is the kind of failure in a word or two; `reason` is all that is known of it.
+    """
 
     type: ClassVar[str] = "retry"
     t: float
     attempt: int
     wait: float
     reason: str
+    cause: str = "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One update: mean loss of the sampled prompts, mean entropy of the positions (nats)."""
+    """One update: mean loss of the sampled prompts, mean entropy of the positions (nats).
+
+    Attributes:
+        prompt: the best guess after the update, and `tokens`, what it is made of.
+        odds: probability of each of these tokens at its position; empty for a method without
+            distributions, as is the next.
+        spread: entropy of each position (nats).
+        lowest: the least mean loss of a prompt drawn for this update, and `drawn`, that prompt. On
+            so few examples it is mostly luck.
+    """
 
     type: ClassVar[str] = "step"
     t: float
@@ -74,6 +87,11 @@ class Step:
     kl: float
     prompt: str
     usage: Totals
+    tokens: tuple[str, ...] = ()
+    odds: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
+    lowest: float | None = None
+    drawn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

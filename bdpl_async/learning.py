@@ -7,16 +7,19 @@ to go on where it stopped.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bdpl_async.data.sampling import minibatch
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.events import Note, Step
-from bdpl_async.methods import Maker, make_method
+from bdpl_async.methods import Distributed, Maker, make_method
 from bdpl_async.plan import Ask, Plan, total
+from bdpl_async.policy import xlogx
 from bdpl_async.records import Price, Prompt
 from bdpl_async.selection import paired_means
 from bdpl_async.session import Session
@@ -26,6 +29,7 @@ __all__ = ["Learning"]
 DEFAULT_STEPS = 200
 FREE = Price(0.0, 0.0)
 PATIENCE = 5  # steps without one usable answer before the provider is given up
+PLACES = 4  # of the odds in a step's event
 IDLE = 50  # steps running that the cache answered whole before a search without a limit is over
 
 
@@ -77,7 +81,8 @@ class Learning:
         self._gate = session.gate
         self._labels = session.task.train.labels.tolist()
         limits = [n for n in (session.config.optimizer.steps, plan.updates) if n is not None]
-        updates = min(limits, default=DEFAULT_STEPS)
+        self.planned = updates = min(limits, default=DEFAULT_STEPS) if plan.update else 0
+        updates = max(1, updates)
         self.method = make(session.config, vocabulary, updates, start)
 
     async def steps(self) -> AsyncIterator[Step | Note]:
@@ -127,7 +132,7 @@ class Learning:
         if np.isfinite(means).sum() >= 2:
             kl, loss = self.method.tell(means), float(np.nanmean(means))
         self.losses.append(loss)
-        return Step(
+        step = Step(
             self._gate.elapsed,
             step=number + 1,
             loss=loss,
@@ -135,7 +140,17 @@ class Learning:
             kl=kl,
             prompt=self.method.best().text,
             usage=self._gate.totals(),
+            tokens=self.method.best().tokens,
         )
+        return replace(step, **self._positions(), **_luckiest(prompts, means))
+
+    def _positions(self) -> dict[str, Any]:
+        """How sure the method is of each token of its best guess, where it can say."""
+        if not isinstance(self.method, Distributed):
+            return {}
+        odds = self.method.probabilities
+        spread = -xlogx(odds).sum(axis=1)
+        return {"odds": _rounded(odds.max(axis=1)), "spread": _rounded(spread)}
 
     def finalists(self) -> list[Prompt]:
         """As many as the plan wants and the rest of the budget scores; always the best guess."""
@@ -175,6 +190,19 @@ class Learning:
         limits = (budget.requests, budget.prompts, budget.tokens, usd, budget.seconds)
         limited = any(limit is not None for limit in limits)
         return self._session.config.optimizer.steps or (None if limited else DEFAULT_STEPS)
+
+
+def _luckiest(prompts: Sequence[Prompt], means: NDArray[np.float64]) -> dict[str, Any]:
+    """The prompt with the least mean loss of an update."""
+    if not np.isfinite(means).any():
+        return {}
+    place = int(np.nanargmin(means))
+    return {"lowest": float(means[place]), "drawn": prompts[place].text}
+
+
+def _rounded(numbers: NDArray[np.float64]) -> tuple[float, ...]:
+    """For people and plots: four places, so that a long run's log stays small."""
+    return tuple((np.round(numbers, PLACES) + 0.0).tolist())
 
 
 def _rng(seed: int, purpose: _Purpose, number: int) -> np.random.Generator:

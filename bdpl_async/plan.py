@@ -14,7 +14,7 @@ from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.selection import evaluations, halving
 
-__all__ = ["FEWEST_DEV", "Ask", "Plan", "Sizes", "make_plan", "total"]
+__all__ = ["FEWEST_DEV", "Ask", "Plan", "Sizes", "make_plan", "on_test", "total"]
 
 DEV_SHARE = 0.25  # of the grant, at most, for choosing on dev and the empty prompt's dev score
 TEST_SHARE = 1 / 3  # of the grant, at most, for the test scores of the learned and the empty prompt
@@ -74,7 +74,7 @@ class Plan:
 
     def closing(self, finalists: int | None = None) -> list[Ask]:
         """All asks after the last update: selection, then learned and empty prompt on test."""
-        return [*self.selection(finalists), *_on_test(self.test)]
+        return [*self.selection(finalists), *on_test(self.test)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ def total(price: Price, asks: Sequence[Ask]) -> Amount:
     return sum(costs, Amount())
 
 
-def _on_test(count: int) -> list[Ask]:
+def on_test(count: int) -> list[Ask]:
+    """The asks of the final test: the learned and the empty prompt on `count` examples."""
     return [Ask(count, "test"), Ask(count, "test", filled=False)] if count else []
 
 
@@ -144,7 +145,7 @@ def _with_test(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
     """The largest part of the test split that leaves room for learning."""
     needed = [Ask(sizes.update), plan.baseline, *plan.selection()]
     for test in _shrinking(sizes.test, 1):
-        cost = total(price, _on_test(test))
+        cost = total(price, on_test(test))
         rest = cost + total(price, needed)
         most = TEST_SHARE if sizes.update else 1.0  # nothing else to spend it on
         if test and ledger.share(cost) <= most and ledger.fits(rest):

@@ -91,8 +91,13 @@ def draw(probabilities: Floats, rng: np.random.Generator, count: int) -> Indices
 
 def entropy(probabilities: Floats) -> float:
     """Mean entropy of the positions, in nats."""
-    logs = np.log(np.where(probabilities > 0, probabilities, 1.0))
-    return float(-(probabilities * logs).sum(axis=1).mean())
+    return float(-xlogx(probabilities).sum(axis=1).mean())
+
+
+def xlogx(probabilities: Floats) -> Floats:
+    """p log p of every p (nats), with 0 log 0 = 0."""
+    logs: Floats = np.log(np.where(probabilities > 0, probabilities, 1.0))
+    return probabilities * logs
 
 
 def divergence(old: Floats, new: Floats) -> float:

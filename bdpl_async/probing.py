@@ -7,6 +7,8 @@ unprobed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, replace
 
 import orjson
@@ -29,7 +31,8 @@ async def probe(gate: Gate, scorer: Scorer, request: Request) -> None:
     """
     if gate.cache is None or not isinstance(scorer, Recalling):
         if isinstance(scorer, Probing):
-            _adopt(gate, await scorer.probe(request, gate.line))
+            with _counted(gate):
+                _adopt(gate, await scorer.probe(request, gate.line))
         return
     key = digest(scorer.circumstances(request))
     cost, learned, record = _parted(gate.cache.recall(key))
@@ -51,7 +54,8 @@ async def probe(gate: Gate, scorer: Scorer, request: Request) -> None:
 
 async def _recorded(gate: Gate, scorer: Recalling, request: Request) -> None:
     before, learned = gate.ledger.spent, gate.forecast.learned
-    found, record = await scorer.recorded(request, gate.line)
+    with _counted(gate):
+        found, record = await scorer.recorded(request, gate.line)
     _adopt(gate, found)
     if gate.cache is not None:
         bounded, billed = gate.forecast.learned
@@ -59,6 +63,17 @@ async def _recorded(gate: Gate, scorer: Recalling, request: Request) -> None:
         cost = orjson.dumps([*astuple(gate.ledger.spent - before), *more])
         key = digest(scorer.circumstances(request))
         gate.cache.remember(key, cost + b"\n" + record)
+
+
+@contextmanager
+def _counted(gate: Gate) -> Iterator[None]:
+    """Count what is spent meanwhile as spent on a probe, but for requests without an answer."""
+    traffic, ledger = gate.channel.traffic, gate.ledger
+    before = ledger.spent - traffic.wasted
+    try:
+        yield
+    finally:
+        traffic.probed += ledger.spent - traffic.wasted - before
 
 
 def _parted(kept: bytes | None) -> tuple[Amount, tuple[int, int], bytes]:

@@ -12,6 +12,7 @@ from typing import Any
 from bdpl_async.calibration import Offsets
 from bdpl_async.evaluation import Evaluation, Gain
 from bdpl_async.latency import Latency
+from bdpl_async.spending import Spending
 
 __all__ = ["Baseline", "Result", "Totals"]
 
@@ -62,6 +63,7 @@ class Result:
             model gave them.
         chosen_from: finalists that `dev` chose the prompt from. With more than one the dev score is
             that of a winner, and so too good on average; test has no part in the choice.
+        spending: where it went; None in results of earlier releases.
     """
 
     task: str
@@ -85,6 +87,7 @@ class Result:
     latency: Latency = field(default_factory=Latency)
     calibration: Offsets | None = None
     chosen_from: int | None = None
+    spending: Spending | None = None
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +114,7 @@ class Result:
             "gain": None if gain is None else Gain(**{**gain, "ci95": _pair(gain["ci95"])}),
             "calibration": None if offsets is None else Offsets.of(offsets),
             "usage": Totals(**given["usage"]),
+            "spending": None if (spent := given.get("spending")) is None else Spending.of(spent),
             "latency": Latency(**given.get("latency", {})),
             "tokens": tuple(given["tokens"]),
             "losses": tuple(nan if loss is None else float(loss) for loss in given["losses"]),

@@ -28,16 +28,19 @@ from bdpl_async.halt import Stopped
 from bdpl_async.learning import Learning
 from bdpl_async.methods import Distributed, Maker, drawn, make_method, searches
 from bdpl_async.notices import Notices, opening
-from bdpl_async.plan import FEWEST_DEV, Plan
+from bdpl_async.plan import FEWEST_DEV, Plan, on_test, total
+from bdpl_async.pulse import PHASES, Pulse
 from bdpl_async.records import Prompt
 from bdpl_async.result import Baseline, Result
 from bdpl_async.scorer import Scorer
 from bdpl_async.session import Session
+from bdpl_async.spending import SpendingWatch
 from bdpl_async.start import candidates_with, starting_prompt
 from bdpl_async.task import Task
 
 __all__ = ["Run"]
 
+SPENT_ON = {"baseline": "dev", "search": "train", "selection": "dev", "test": "test"}
 Watch = Callable[[Channel], AbstractAsyncContextManager[None]]
 
 
@@ -77,6 +80,8 @@ class Run:
         self.answers: dict[str, dict[str, Answers]] = {}
         self._reason = ""
         self._notices = Notices(session.gate)
+        self._phase = PHASES[0]
+        self._spending = SpendingWatch(session.gate.channel)
 
     @classmethod
     async def open(
@@ -180,6 +185,28 @@ class Run:
             stop_reason=self._reason or self._learning.reason,
             losses=tuple(self._learning.losses),
             data_sha256=task.data_sha256,
+            spending=self._spending.spending,
+        )
+
+    def pulse(self) -> Pulse:
+        """How it stands at this moment; cheap enough to be asked a few times a second."""
+        gate, done = self.gate, len(self._learning.losses)
+        ahead = self._plan.closing() if self._phase in PHASES[:2] else []
+        if self._phase == "selection":
+            ahead = on_test(self._plan.test)
+        return Pulse(
+            gate.elapsed,
+            self._phase,
+            steps=done,
+            planned=self._learning.planned,
+            budget=gate.ledger.budget,
+            used=gate.ledger.used,
+            held=gate.ledger.held,
+            kept=total(gate.forecast.cost, ahead),
+            usage=gate.totals(),
+            latency=gate.channel.traffic.latencies.summary,
+            standing=gate.channel.limiter.standing,
+            stopping=gate.channel.halt.asked,
         )
 
     def documents(self) -> dict[str, dict[str, Any]]:
@@ -196,13 +223,16 @@ class Run:
         dev = await self._first_score(empty)
         self._baseline = Baseline(dev=dev)
         yield Evaluated(self.gate.elapsed, "dev", "empty", empty.text, dev)
+        self._enter("search")
         async for event in self._learning.steps():
             yield event
+        self._enter("selection")
         finalists = self._learning.finalists()
         choice = self._choice = await choose(self.session, finalists, self._plan.dev)
         prompt, self._dev = choice.prompt, self._measured("dev", "learned", choice.answers)
         yield Evaluated(self.gate.elapsed, "dev", "learned", prompt.text, self._dev)
         if self._plan.test:
+            self._enter("test")
             learned, bare = await final(self.session, choice, self._plan.test)
             self._test = self._measured("test", "learned", learned)
             test = self._measured("test", "empty", bare)
@@ -210,6 +240,10 @@ class Run:
             self._gain = self.session.gain(learned, bare)
             yield Evaluated(self.gate.elapsed, "test", "learned", prompt.text, self._test)
             yield Evaluated(self.gate.elapsed, "test", "empty", empty.text, test)
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        self._spending.enter(SPENT_ON[phase])
 
     def _measured(self, split: str, role: str, answers: Answers) -> Evaluation:
         self.answers.setdefault(split, {})[role] = answers

@@ -44,7 +44,17 @@ class Traffic:
     failed: int = 0  # requests without an answer
     lost: int = 0  # those of them that may have been billed
     answers: int = 0
+    wasted: Amount = field(default_factory=Amount)  # on requests without an answer
+    probed: Amount = field(default_factory=Amount)  # on probes that were answered
     latencies: Latencies = field(default_factory=Latencies)
+
+    def fail(self, amount: Amount, *, lost: bool) -> None:
+        """Count a request without an answer, and what it counts as."""
+        self.failures += 1
+        self.failed += 1
+        self.lost += lost
+        self.wasted += amount
+        self.prompt_tokens += amount.tokens
 
     def totals(self, spent: Amount, cache_hits: int, seconds: float) -> Totals:
         """Everything consumed, in the form of a result."""

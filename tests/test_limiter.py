@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bdpl_async.errors import ProviderUnavailable, RateLimited
 from bdpl_async.limits.limiter import Limiter, Ticket
+from bdpl_async.limits.standing import Level, Standing
 from bdpl_async.records import Quota
 from tests.virtualtime import (
     Fixed,
@@ -560,3 +561,35 @@ def test_the_last_waiter_takes_the_alarm_along() -> None:
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert virtually(work()) == set()
+
+
+async def test_how_it_stands() -> None:
+    """It tells what is in flight, who waits, for what, and how long that will take at most."""
+
+    async def asleep(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    limiter = Limiter(rpm=2, concurrency=8, clock=lambda: 0.0, sleep=asleep)
+    assert limiter.standing == Standing(0, 8, 0, (Level("requests", 0, 2, 61.0),))
+    tickets = [await limiter.acquire(5) for _ in range(2)]
+    third = asyncio.ensure_future(limiter.acquire(5))
+    await asyncio.sleep(0)
+    found = limiter.standing
+    assert (found.in_flight, found.waiting) == (2, 1)
+    assert (found.obstacle, found.seconds) == ("the limit of requests", 61.0)
+    limiter.failed(tickets[0], refused(retry_after=90.0))
+    found = limiter.standing
+    assert found.obstacle == "the pause after a refusal"
+    assert found.seconds is not None
+    assert found.seconds >= 90.0
+    third.cancel()
+
+
+async def test_how_a_full_one_stands() -> None:
+    """Where every place in flight is taken, only an answer makes room."""
+    limiter = Limiter(concurrency=1)
+    await limiter.acquire(5)
+    second = asyncio.ensure_future(limiter.acquire(5))
+    await asyncio.sleep(0)
+    assert (limiter.standing.obstacle, limiter.standing.seconds) == ("an answer", None)
+    second.cancel()

@@ -27,6 +27,7 @@ from bdpl_async.errors import (
 from bdpl_async.events import Evaluated, Event, Finished, Note, Retry, Started, Step, to_json
 from bdpl_async.losses import cross_entropy
 from bdpl_async.plan import Sizes, make_plan
+from bdpl_async.pulse import PHASES
 from bdpl_async.records import Prompt, Reply, Request, Score, Text, Usage
 from bdpl_async.result import Result
 from bdpl_async.run import Run
@@ -506,6 +507,8 @@ async def test_failures_that_pass_never_show(
     result, events = await play(build(), scorer, **limits)
     found, expected = timeless(result), timeless(calm)
     usage, quiet = found.pop("usage"), expected.pop("usage")
+    assert found.pop("spending")["failed"]["requests"] == usage["failures"]
+    del expected["spending"]
     assert found == expected
     assert usage["retries"] == usage["failures"] == usage["requests"] - quiet["requests"] > 50
     assert usage["prompts"] == quiet["prompts"]
@@ -542,7 +545,10 @@ async def test_a_warm_cache_sends_nothing_and_changes_nothing(build: Build, budg
     assert scorer.sent == []
     first, again = map(timeless, results)
     paid, free = first.pop("usage"), again.pop("usage")
+    spent, saved = first.pop("spending"), again.pop("spending")
     assert first == again
+    parts = [spent[part] for part in ("probe", "train", "dev", "test", "failed")]
+    assert saved["saved"]["prompts"] == sum(part["prompts"] for part in parts) == paid["prompts"]
     assert (free["requests"], free["prompts"], free["prompt_tokens"], free["usd"]) == (0, 0, 0, 0.0)
     assert free["cache_hits"] == paid["prompts"] + paid["cache_hits"]
 
@@ -836,3 +842,19 @@ async def test_a_result_before_the_choice_says_nothing_of_it(build: Build) -> No
     result = run.result()
     assert (result.stop_reason, result.calibration) == ("interrupted", None)
     assert result.chosen_from is None
+
+
+async def test_a_pulse_at_every_event(build: Build) -> None:
+    """Phases come in order; used, held and kept stay within the budget; the search counts up."""
+    run = await Run.open(build(budget__prompts=1500), simulated())
+    pulses = [run.pulse() async for _ in run.events()]
+    phases = list(dict.fromkeys(pulse.phase for pulse in pulses))
+    assert phases == [*PHASES]
+    assert [p.used.prompts for p in pulses] == sorted(p.used.prompts for p in pulses)
+    assert all(p.used.prompts + p.held.prompts + p.kept.prompts <= 1500 for p in pulses)
+    searching = [p for p in pulses if p.phase == "search"]
+    assert [p.steps for p in searching] == sorted(p.steps for p in searching)
+    assert all(p.kept.prompts for p in searching)
+    assert pulses[-1].kept.prompts == 0
+    assert searching[-1].planned is not None
+    assert abs(searching[-1].steps - searching[-1].planned) <= 1

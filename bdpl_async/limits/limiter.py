@@ -22,6 +22,7 @@ from bdpl_async.limits.backoff import LONGEST_WAIT, SPREAD, asked, wait
 from bdpl_async.limits.concurrency import Concurrency, Outcome
 from bdpl_async.limits.lesson import Lesson
 from bdpl_async.limits.pace import Pace
+from bdpl_async.limits.standing import Level, Standing
 from bdpl_async.limits.window import Ticket, Window
 from bdpl_async.records import Quota
 
@@ -85,6 +86,26 @@ class Limiter:
         if (pause := self._paused - self._clock()) > 0:
             parts.append(f"paused for {pause:.1f} s")
         return f"<Limiter {', '.join(parts)}>"
+
+    @property
+    def standing(self) -> Standing:
+        """What is in flight, who waits, and for what."""
+        levels = tuple(Level(w.unit, w.held, w.limit, w.period) for w in self._windows)
+        obstacle, seconds = self._obstacle() if self._queue else ("", None)
+        return Standing(
+            self.in_flight, self._slots.limit, len(self._queue), levels, obstacle, seconds
+        )
+
+    def _obstacle(self) -> tuple[str, float | None]:
+        """What the first in the queue waits for, and for how many seconds, if time ends it."""
+        now, tokens = self._clock(), next(iter(self._queue.values()))
+        if self._slots.full or (self._scout is not None and self._scout.open):
+            return "an answer", None
+        waits = [(self._paused - now, "the pause after a refusal")]
+        waits += [(w.wait(tokens, now), f"the limit of {w.unit}") for w in self._windows]
+        waits.append((self._allowance.wait(tokens, now), "what the provider says is left"))
+        seconds, obstacle = max(waits)
+        return obstacle, max(0.0, seconds)
 
     def take(self, tokens: int) -> Ticket | None:
         """`acquire` where nobody waits and nothing is in the way, else None."""

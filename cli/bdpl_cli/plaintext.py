@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bdpl_async.markup import clean as visible
+
 __all__ = ["clean"]
 
-ESCAPES = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
+BREAKS = dict.fromkeys(map(ord, "\t\n"), "\N{REPLACEMENT CHARACTER}")
 
 
 def clean(text: str) -> str:
-    """Text from data files without characters that a terminal would obey."""
-    return text.translate(ESCAPES)
+    """Text from data files in one line, without characters that a terminal would obey."""
+    return visible(text).translate(BREAKS)

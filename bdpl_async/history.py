@@ -1,0 +1,76 @@
+"""The events of a run, read back from its events.jsonl.
+
+A log may end in the middle of a line, since a run may be killed; lines of later releases are left
+out. So whatever can be read is given, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from bdpl_async.evaluation import Evaluation
+from bdpl_async.events import Evaluated, Event, Finished, Note, Probed, Retry, Started, Step
+from bdpl_async.result import Result, Totals
+
+__all__ = ["from_json", "read_events"]
+
+KINDS: Final = {kind.type: kind for kind in (Started, Probed, Retry, Step, Evaluated, Note)}
+LONGEST: Final = 50_000_000  # bytes of one line
+
+
+def read_events(path: Path) -> list[Event]:
+    """The events in the file, in order; none where there is no such file.
+
+    Args:
+        path: an events.jsonl.
+    """
+    try:
+        with path.open("rb") as file:
+            return list(_events(iter(lambda: file.readline(LONGEST), b"")))
+    except OSError:
+        return []
+
+
+def _events(lines: Iterator[bytes]) -> Iterator[Event]:
+    for line in lines:
+        try:
+            event = from_json(orjson.loads(line))
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+            continue
+        if event is not None:
+            yield event
+
+
+def from_json(document: Mapping[str, Any]) -> Event | None:
+    """The event that a line holds; None for a kind that this release does not know.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no such document.
+    """
+    if document["type"] == Finished.type:
+        return Finished(float(document["t"]), Result.from_json(document["result"]))
+    kind = KINDS.get(document["type"])
+    if kind is None:
+        return None
+    known = {field.name for field in fields(kind)}
+    given = {key: _value(key, value) for key, value in document.items() if key in known}
+    event: Event = kind(**given)
+    return event
+
+
+def _value(key: str, value: Any) -> Any:
+    match key:
+        case "t" | "entropy" | "kl":
+            return float(value)
+        case "loss":
+            return float("nan") if value is None else float(value)
+        case "usage":
+            return Totals(**value)
+        case "result":
+            return Evaluation(**{**value, "ci95": tuple(value["ci95"])})
+    return tuple(value) if isinstance(value, list) else value
