@@ -24,9 +24,12 @@ WORDS = {
     "model_type": "must be a table",
     "dict_type": "must be a table",
     "string_too_short": "must not be empty",
-    "list_type": "must be an array of tables, [[...]]",
+    "too_short": "must not be empty",
     "string_type": 'must be text: write it in quotes, "..." (in a shell: \'"..."\')',
 }
+
+
+LIST = 'must be a list, ["...", "..."]'
 
 
 def explain(
@@ -74,16 +77,33 @@ def _words(problem: ErrorDetails, model: type[BaseModel]) -> str:
         return "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
     if kind == "string_pattern_mismatch":
         return "must be the name of an environment variable, such as OPENAI_API_KEY"
+    if kind == "list_type":
+        return "must be an array of tables, [[...]]" if _holds_tables(problem, model) else LIST
     if kind == "value_error":
         return message.removeprefix("Value error, ")
     return WORDS.get(kind, message[:1].lower() + message[1:])
 
 
+def _holds_tables(problem: ErrorDetails, model: type[BaseModel]) -> bool:
+    """Whether the list at fault is one of tables, such as [[models]]."""
+    *parents, key = (part for part in problem["loc"] if isinstance(part, str))
+    try:
+        for name in parents:
+            model = _within(model, name)
+        return isinstance(_within(model, key), type) and issubclass(_within(model, key), BaseModel)
+    except (KeyError, AttributeError, TypeError):  # it lies in a table of the user's own keys
+        return False
+
+
+def _within(model: type[BaseModel], name: str) -> type[BaseModel]:
+    annotation = model.model_fields[name].annotation
+    return cast(type[BaseModel], next(iter(get_args(annotation)), annotation))
+
+
 def _known_keys(model: type[BaseModel], parents: Sequence[str | int]) -> list[str]:
     """The keys of the table that `parents` lead to; a list's tables are all of one kind."""
     for name in (part for part in parents if isinstance(part, str)):
-        annotation = model.model_fields[name].annotation
-        model = cast(type[BaseModel], next(iter(get_args(annotation)), annotation))
+        model = _within(model, name)
     return list(model.model_fields)
 
 

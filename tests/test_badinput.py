@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
 import pytest
 
 from bdpl_async.records import Reply, Request
@@ -126,6 +128,10 @@ TOML = [
     ),
     ("size = 20", 'size = 20\nvocabulary = "no.txt"', "no.txt"),
     ("steps = 2", 'calibration = "much"', "optimizer.calibration"),
+    (LABELS, LABELS + '\ncolumns = { text = "body" }', 'task.columns.text: must be a list, ["'),
+    (LABELS, LABELS + "\ncolumns = { text = [] }", "task.columns.text: must not be empty"),
+    (LABELS, LABELS + '\nhub = "x"', "task.hub: must be a table"),
+    ("[model]", '[models]\nname = "x"\n[model]', "models: must be an array of tables, [[...]]"),
 ]
 
 
@@ -162,6 +168,10 @@ DATA = {
     "empty": (b"", "is empty"),
     "header only": (b"text\tlabel\n", "has no rows"),
     "wrong column": (b"text\tlable\na\t0\n", "did you mean 'lable'?"),
+    "another name": (b"body\tlabel\na\t0\n", 'task.columns = { text = ["ITS NAME"] }'),
+    "semicolons": (b"text;label\na;0\n", "separated by semicolons"),
+    "commas": (b"text,label\na,0\n", "rename it, so that its name ends in .csv"),
+    "a near label": (b"text\tlabel\na\t0\nb\t01\n", "did you mean '1'? if not, say what it means:"),
     "unknown label": (b"text\tlabel\na\t0\nb\tgood\n", "row 2: column 'label' holds 'good'"),
     "ragged row": (b"text\tlabel\na\t0\nb\t1\t1\n", "line 3"),
     "junk": (JUNK, "line 1"),
@@ -209,7 +219,7 @@ OPTIONS: list[tuple[tuple[str, ...], str]] = [
     (("--concurrency", "0"), "model.concurrency"),
     (("--ui", "bogus"), "--ui"),
     (("--readout", "bogus"), "--readout"),
-    (("--method", "bogus"), "optimizer.method = 'bogus'"),
+    (("--method", "bogus"), 'Invalid value "bogus" for --method'),
     (("--method", "manual"), "prompt.manual"),
     (("--method", "calibration", "--readout", "text"), "no probabilities to calibrate"),
     (("--model", "nope/x"), "unknown provider 'nope'"),
@@ -227,7 +237,6 @@ OPTIONS: list[tuple[tuple[str, ...], str]] = [
     (("--price-out", "1"), "price_in and price_out go together"),
     (("--price-in", "-1", "--price-out", "1"), "model.price_in = -1.0"),
     (("--set", "chat.aks=Which?"), "chat.aks = 'Which?': unknown key; did you mean 'ask'?"),
-    (("--ui", "rich"), "run.ui: not built yet"),
     (("--set", "samples"), "--set samples: not of the form"),
     (("--set", "optimizer.sample=3"), "optimizer.sample = 3: unknown key; did you mean 'samples'?"),
     (("--set", "optimiser.samples=3"), "optimiser.samples = 3: unknown key; did you mean"),
@@ -241,6 +250,8 @@ OPTIONS: list[tuple[tuple[str, ...], str]] = [
     (("--data", ""), "run.data"),
     (("--bogus",), "--bogus"),
     (("more",), "more"),
+    (("--set", "task.columns=x"), "task.columns = 'x': must be a table"),
+    (("--set", "task.columns.text=body"), 'must be a list, ["...", "..."]'),
 ]
 
 
@@ -276,23 +287,60 @@ def test_unreadable(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) ->
     bench.refuses(name, "Permission denied")
 
 
-UNBUILT = "resume report export init"
+WORDS: list[tuple[tuple[str, ...], str]] = [
+    (("resume", "runs/a"), "bdpl-async run runs/a/run.toml --out runs/a-again"),
+    (("resume", "runs/a"), "not built yet"),
+    (("nosuch", "task.toml"), "no command 'nosuch'\n  see bdpl-async --help"),
+    (("rum",), "no command 'rum'\n  did you mean run? see"),
+    (("x" * 10_000,), "no command 'xxx"),
+    (
+        ("run", "--max-request", "5"),
+        "run has no option --max-request; did you mean --max-requests?",
+    ),
+    (("run", "--max-request=5"), "--max-request; did you mean --max-requests?"),
+    (("run", "--bogus"), "run has no option --bogus\n  see bdpl-async run --help"),
+    (("run", "a", "b"), "run: 'b' is one word too many"),
+    (("eval", "reviews", "--steps", "3"), "eval has no option --steps\n"),
+    (("cache", "stats", "--jsn"), "cache stats has no option --jsn; did you mean --json?"),
+    (("cache", "prun"), 'Did you mean "prune"?'),
+    (("--bogus",), "--bogus"),
+    (("run", "--method", "rnadom"), 'Did you mean "random"?'),
+]
 
 
-@pytest.mark.parametrize("name", [*UNBUILT.split(), "nosuch"])
-def test_no_command(bench: Bench, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """A command that is not built yet says so, and one that nobody plans is unknown."""
-    part = "not built yet" if name in UNBUILT else 'Unknown command "nosuch"'
-    bench.refused(command(capsys, name, "task.toml"), part)
+@pytest.mark.parametrize(("words", "part"), WORDS)
+def test_words(
+    bench: Bench, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], part: str
+) -> None:
+    """A command, option or word that there is not is refused, naming the nearest that there is."""
+    bench.refused(command(capsys, *words), part)
+
+
+def test_a_stopped_run_can_be_run_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Until resume is built, what its message says works: the same run, in another folder."""
+    monkeypatch.chdir(tmp_path)
+    path = write_task(tmp_path)
+    cached = ("--cache", "cache.db", "--ui", "none")
+    assert command(capsys, "run", path, "--out", "a b", *cached).code == 0
+    told = command(capsys, "resume", "a b").err.splitlines()[-1]
+    words = shlex.split(told)
+    assert words[:2] == ["bdpl-async", "run"]
+    assert command(capsys, *words[1:]).code == 0
+    first, again = (
+        orjson.loads(Path(name, "result.json").read_bytes()) for name in ("a b", words[-1])
+    )
+    assert first["losses"] == again["losses"]
 
 
 EVALS: list[tuple[tuple[str, ...], str]] = [
     ((), "--prompt TEXT or --run RUN_DIR"),
     (("--prompt", "x", "--run", "y"), "--prompt TEXT or --run RUN_DIR"),
-    (("--run", "missing"), "missing/result.json"),
-    (("--run", "bad"), "bad/result.json"),
-    (("--run", "list"), "list/result.json"),
-    (("--run", "null"), "null/result.json"),
+    (("--run", "missing"), "missing: no run: it has no run.toml"),
+    (("--run", "bad"), "bad/result.json: not JSON"),
+    (("--run", "list"), "list/result.json: not the JSON document"),
+    (("--run", "null"), "null: a file is not as a run writes it"),
     (("--prompt", "x", "--split", "test"), "task.test"),
     (("--prompt", "x", "--split", "bogus"), "--split"),
     (("--prompt", "x", "--split", "dev", "--rpm", "0"), "model.rpm = 0.0"),
@@ -309,9 +357,10 @@ def test_eval(
     json: tuple[str, ...],
 ) -> None:
     """eval refuses what it cannot score, and prints no half document."""
-    write_task(bench.folder)
+    path = write_task(bench.folder)
     for name, content in (("bad", "{"), ("list", "[]"), ("null", '{"prompt": null}')):
         (bench.folder / name).mkdir()
+        (bench.folder / name / "run.toml").write_text(path.read_text())
         (bench.folder / name / "result.json").write_text(content)
     bench.refused(command(capsys, "eval", "task.toml", *arguments, *json), part)
 

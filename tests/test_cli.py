@@ -20,6 +20,7 @@ from bdpl_async.config import load_config
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.records import Reply, Request
 from bdpl_async.task import Task
+from bdpl_cli.commands import CACHE, COMMANDS
 from bdpl_providers.simulated import Simulated
 from tests.workbench import command, write_task
 
@@ -203,7 +204,7 @@ def test_too_small(
     assert not (tmp_path / "run").exists()
     done = command(capsys, "eval", task, "--prompt", "x", "--max-prompts", "7")
     assert (done.code, done.out) == (4, "")
-    assert "8 prompts in 1 requests" in done.err
+    assert "takes 8 prompts in 1 request" in done.err
 
 
 def test_refused(
@@ -273,9 +274,9 @@ def test_eval_refuses_the_offsets_of_another_task(
     file = tmp_path / "run" / "result.json"
     result = orjson.loads(file.read_bytes())
     for offsets, part in [
-        ({"kind": "batch", "offsets": [0.0, 0.0, 0.0]}, "3 calibration offsets, and tiny has 2"),
-        ({"kind": "batch", "offsets": [None, 0.0]}, "no result to take a prompt from"),
-        ("batch", "no result to take a prompt from"),
+        ({"kind": "batch", "offsets": [0.0, 0.0, 0.0]}, "differ: the number of labels"),
+        ({"kind": "batch", "offsets": [None, 0.0]}, "not as a run writes it"),
+        ("batch", "not as a run writes it"),
     ]:
         file.write_bytes(orjson.dumps({**result, "calibration": offsets}))
         done = command(capsys, "eval", task, "--run", "run")
@@ -284,10 +285,12 @@ def test_eval_refuses_the_offsets_of_another_task(
 
 
 def test_eval_plain(task: Path, capsys: Capsys) -> None:
-    """eval of the empty prompt is a line that says so, on stdout; escapes in a prompt are shown."""
+    """eval of the empty prompt says so, on stdout; escapes in a prompt are shown."""
     done = command(capsys, "eval", task, "--prompt", "", "--split", "dev")
-    assert done.out.startswith("tiny dev on simulated/x: accuracy 0.")
-    assert done.out.endswith("n=8)  (empty)\n")
+    score, prompt, asked = done.out.splitlines()
+    assert score.startswith("tiny dev on simulated/x: accuracy ")
+    assert score.endswith(", n=8)")
+    assert (prompt, asked[:26]) == ("prompt: (empty)", "asked: 8 prompts in 1 requ")
     assert "\x1b" not in command(capsys, "eval", task, "--prompt", "\x1b[2J").out
 
 
@@ -301,11 +304,59 @@ def test_tasks(capsys: Capsys) -> None:
     assert all(keys <= set(row) for row in document)
     assert (rows["reviews"]["data"], rows["cola"]["data"]) == ("shipped", "--data")
     assert rows["qnli"]["columns"] == ["text_a", "text_b", "label"]
-    lines = command(capsys, "tasks").out.splitlines()
-    assert [line.split()[0] for line in lines] == names.split()
-    assert "with its data" in lines[0]
+
+
+def test_tasks_for_a_person(capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line each under a heading, none above 80 columns, and what data each needs."""
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [
+        "reviews",
+        "sst2",
+        "mnli",
+        "mnli-mm",
+        "qqp",
+        "mrpc",
+        "cola",
+        "qnli",
+        "rte",
+        "ci",
+        "se",
+        "rct",
+        "hp",
+    ]
+    out = command(capsys, "tasks").out
+    head, *lines = out.splitlines()
+    assert head.split() == ["task", "metric", "reads", "data", "answers"]
+    assert [line.split()[0] for line in lines[: len(names)]] == names
+    assert "ships" in lines[0]
     assert "mcc" in lines[6]
-    assert "no/yes  (--data DIR" in lines[6]
+    assert "DIR or hub  no, yes" in lines[6]
+    assert "--data DIR" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", ["reviews", "mnli-mm", "ci", "se", "qqp"])
+def test_one_task_in_full(capsys: Capsys, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Template, labels, columns and the manual prompt; --json is that one's document."""
+    monkeypatch.setenv("COLUMNS", "80")
+    found = orjson.loads(command(capsys, "tasks", name, "--json").out)
+    every = orjson.loads(command(capsys, "tasks", "--json").out)
+    assert found in every
+    assert found["name"] == name
+    out = command(capsys, "tasks", name).out
+    flat = " ".join(out.split())
+    for part in (found["template"], found["causal"], found["manual"], *found["labels"].values()):
+        assert " ".join(part.split()) in flat
+    *lines, place = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert place.split()[0] == "TASK.toml"
+
+
+def test_a_task_that_is_not_built_in(capsys: Capsys) -> None:
+    """Exit 2, with the one that was meant."""
+    done = command(capsys, "tasks", "sst")
+    assert (done.code, done.out) == (2, "")
+    assert "did you mean 'sst2'?" in done.err
 
 
 def test_vocab(task: Path, tmp_path: Path, capsys: Capsys) -> None:
@@ -333,29 +384,45 @@ def test_version(capsys: Capsys) -> None:
     assert command(capsys, "--version").out.strip() == __version__
 
 
-@pytest.mark.parametrize(
-    "name", [(), ("run",), ("eval",), ("estimate",), ("probe",), ("cache",), ("vocab",), ("tasks",)]
-)
+HELPS = [(), *((name,) for name in COMMANDS), ("cache",), *(("cache", name) for name in CACHE)]
+each_help = pytest.mark.parametrize("name", HELPS, ids=" ".join)
+
+
+@each_help
 def test_help(name: tuple[str, ...], capsys: Capsys) -> None:
-    """--help of every command is printed on stdout and names the command."""
+    """--help of every command is printed on stdout, names the command and has an example of it."""
     done = command(capsys, *name, "--help")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(" ".join(("Usage: bdpl-async", *name)))
+    assert all(len(line) <= 80 for line in done.out.splitlines())
+    example = done.out.rpartition("Example")[2] if name else done.out.rpartition("Start with")[2]
+    assert " ".join(("bdpl-async", *name)) in example
 
 
-def test_help_is_light() -> None:
+@each_help
+def test_help_is_light(name: tuple[str, ...]) -> None:
     """--help imports nothing heavy, so that it comes at once."""
+    heavy = "numpy pydantic torch orjson aiohttp openai tomllib rich.markdown rich.progress"
     code = (
         "import sys\nfrom bdpl_cli.main import main\n"
-        "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "heavy = {'numpy', 'pydantic', 'torch', 'orjson', 'rich.markdown', 'rich.progress'}\n"
-        "sys.exit(sorted(heavy & set(sys.modules)) or 0)"
+        f"try: main({[*name, '--help']})\nexcept SystemExit: pass\n"
+        f"sys.exit(sorted(set({heavy.split()}) & set(sys.modules)) or 0)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "run" in done.stdout
+    assert "Usage" in done.stdout
+
+
+def test_every_command_is_listed(capsys: Capsys) -> None:
+    """--help lists every command, the first things to do first."""
+    printed = command(capsys, "--help").out
+    places = [
+        printed.index(f"\n│ {name} ") for name in ("init", "run", "report", "compare", "cache")
+    ]
+    assert places == sorted(places)
+    assert all(f"\n│ {name} " in printed for name in COMMANDS)
 
 
 def test_any_terminal(task: Path) -> None:

@@ -121,7 +121,7 @@ PLACES = [
     ('label = "label"', 'looks.text = "(a+)+"', "1: task.looks: ", "'text': only lookaheads"),
     ('label = "label"', 'looks.txt = "a"', "1: task: ", "looks names 'txt'; there are: 'text'"),
     ('label = "label"', 'columns.txt = ["a"]', "1: task: ", "there are: 'text', 'label'"),
-    ('label = "label"', "columns.text = []", "5: task.columns.text: ", "at least 1 item"),
+    ('label = "label"', "columns.text = []", "5: task.columns.text: ", "must not be empty"),
     ('label = "label"', 'values.bad = "2"', "1: task: ", "names '2'; there are: '0', '1'"),
     ('label = "label"', 'files.tain = ["a"]', "1: task: ", "there are: 'train', 'dev', 'test'"),
     ('label = "label"', 'hub = { path = "x", pth = "a" }', "5: task.hub.pth: ", "mean 'path'"),

@@ -186,3 +186,41 @@ def test_data_with_builtin(
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     assert "n=12" in done.out
+
+
+LISTED: list[tuple[str, str, str]] = [
+    ("eval", "model seed data cache set", "out ui yes method steps seeds"),
+    ("estimate", "model seed seeds method steps max-usd set", "out ui yes executor"),
+    ("explain", "examples readout max-usd ui", "model out seed steps method yes"),
+    ("transfer", "model out ui max-usd", "seed steps method yes"),
+    ("vocab", "data seed out set", "model max-usd steps ui yes cache"),
+    ("probe", "model data max-requests", "cache out ui yes method steps"),
+    ("compare", "model method seeds out ui executor", "yes"),
+    ("sweep", "method seeds out ui executor", "yes"),
+    ("init", "label text out model yes", "steps set cache"),
+]
+
+
+@pytest.mark.parametrize(("name", "there", "absent"), LISTED)
+def test_what_a_command_lists(
+    name: str, there: str, absent: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command lists the options that mean something to it, each once, and no others."""
+    printed = command(capsys, name, "--help").out
+    listed = [line.split()[1] for line in printed.splitlines() if line.startswith("│ --")]
+    assert len(listed) == len(set(listed))
+    assert {f"--{option}" for option in there.split()} <= set(listed)
+    assert not {f"--{option}" for option in absent.split()} & set(listed)
+
+
+@pytest.mark.parametrize("name", ["run", "compare"])
+def test_estimate_takes_the_same(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command line of a run or a comparison can be estimated by changing its first word."""
+    path = write_task(tmp_path)
+    more = ("--executor", "local") if name == "compare" else ("--yes",)
+    words = (path, "--out", tmp_path / "out", "--ui", "none", "--steps", "1", "--seed", "0", *more)
+    assert command(capsys, "estimate", *words).code == 0
+    assert not (tmp_path / "out").exists()
+    assert command(capsys, name, *words).code == 0

@@ -12,12 +12,19 @@ from dataclasses import dataclass, field
 
 from bdpl_async.errors import DataError
 
-__all__ = ["Columns", "Row", "as_text", "checked", "short"]
+__all__ = ["AllColumns", "Columns", "Row", "as_text", "checked", "separated", "short"]
 
 MAX_FIELD = 1_000_000
 """Characters in one value; no model reads that far."""
 
 Row = dict[str, str]
+
+SEPARATORS = (
+    (";", "semicolons", "a .csv file has commas; save it anew with commas, or with tabs as .tsv"),
+    ("\t", "tabs", "rename it, so that its name ends in .tsv"),
+    (",", "commas", "rename it, so that its name ends in .csv"),
+    ("|", "bars", "save it anew with commas as .csv, or with tabs as .tsv"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +68,37 @@ class Columns:
         guess = f"did you mean {short(near[0])}? " if near else ""
         others = [short(one) for one in self.others.get(name, ())]
         instead = f" (nor {', '.join(others)})" if others else ""
+        if wrong := separated(there):
+            return DataError(f"{where}: no column {short(name)}{instead}", hint=wrong)
+        alias = "or see task.columns"
+        if name.isidentifier() and name.isascii():  # as a key it needs no quotes
+            alias = f'or say what it is called: task.columns = {{ {name} = ["ITS NAME"] }}'
         return DataError(
             f"{where}: no column {short(name)}{instead}",
-            hint=f"{guess}columns there are: {names}{', ...' * (len(there) > 20)}",
+            hint=f"{guess}columns there are: {names}{', ...' * (len(there) > 20)}; rename one,"
+            f" {alias}",
         )
+
+
+def separated(header: Sequence[str]) -> str | None:
+    """What to do where the one column of a header looks like several; else None."""
+    if len(header) != 1:
+        return None
+    for mark, kind, cure in SEPARATORS:
+        if mark in header[0]:
+            return f"its columns are separated by {kind}, it seems: {cure}"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class AllColumns(Columns):
+    """Every column that a file has, by its own name."""
+
+    names: Sequence[str] = ()
+
+    def find(self, where: str, there: Sequence[str]) -> dict[str, str]:
+        """Each column for itself."""
+        return {name: name for name in there}
 
 
 def as_text(where: str, column: str, value: object) -> str:

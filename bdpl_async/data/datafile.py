@@ -15,11 +15,20 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from bdpl_async.data.columns import MAX_FIELD, Columns, Row, as_text, checked, short
-from bdpl_async.data.parquetfile import read_parquet
+from bdpl_async.data.columns import (
+    MAX_FIELD,
+    AllColumns,
+    Columns,
+    Row,
+    as_text,
+    checked,
+    separated,
+    short,
+)
+from bdpl_async.data.parquetfile import parquet_rows, read_parquet
 from bdpl_async.errors import DataError
 
-__all__ = ["read_lines", "read_rows", "sha256_of"]
+__all__ = ["raw_rows", "read_lines", "read_rows", "sha256_of"]
 
 MAX_LINE = 10_000_000
 """Bytes in one line; a longer one means that this is no text file."""
@@ -53,8 +62,7 @@ def read_rows(
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        known = ", ".join(_READERS)
-        raise DataError(f"{path}: unknown file ending {path.suffix!r}", hint=f"use one of {known}")
+        raise _unknown(path)
     try:
         found = islice(reader(path, Columns(columns, others or {})), most)
         rows = [checked(f"{path}: {place}", row) for place, row in found]
@@ -63,6 +71,41 @@ def read_rows(
     if not rows:
         raise DataError(f"{path}: has no rows", hint="add at least one row of data")
     return rows
+
+
+def raw_rows(path: Path) -> Iterator[Mapping[str, str | None]]:
+    """Every column of every row, as text; None for what is neither text nor a number.
+
+    Unlike `read_rows` this takes what is there: rows of a jsonl file may differ in their columns.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    readers = {".tsv": _tsv, ".csv": _csv}
+    ending = path.suffix.lower()
+    try:
+        if ending in readers:
+            yield from (row for _, row in readers[ending](path, AllColumns()))
+        elif ending == ".jsonl":
+            for number, found in _objects(path):
+                yield _texts(f"{path}: line {number}", found)
+        elif ending == ".parquet":
+            for place, found in parquet_rows(path, AllColumns()):
+                yield _texts(f"{path}: {place}", found)
+        else:
+            raise _unknown(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _texts(where: str, found: Mapping[str, object]) -> dict[str, str | None]:
+    row: dict[str, str | None] = {}
+    for name, value in found.items():
+        try:
+            row[name] = as_text(where, name, value)
+        except DataError:
+            row[name] = None
+    return row
 
 
 def read_lines(path: Path) -> list[str]:
@@ -146,13 +189,22 @@ def _table(
         if len(fields) != len(header):
             raise DataError(
                 f"{path}: line {number}: {len(fields)} instead of {len(header)} fields",
-                hint="give every row one field per column; a stray or missing separator?",
+                hint=separated(header)
+                or "give every row one field per column; a stray or missing separator?",
             )
         yield f"line {number}", {name: fields[i] for name, i in at.items()}
 
 
 def _jsonl(path: Path, columns: Columns) -> Iterator[Placed]:
     """One JSON object a line; plain values become text."""
+    for number, found in _objects(path):
+        place = f"line {number}"
+        where = f"{path}: {place}"
+        at = columns.find(where, list(found))
+        yield place, {name: as_text(where, name, found[there]) for name, there in at.items()}
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
     for number, line in _lines(path):
         place = f"line {number}"
         try:
@@ -166,9 +218,7 @@ def _jsonl(path: Path, columns: Columns) -> Iterator[Placed]:
             raise DataError(
                 f"{path}: {place}: not a JSON object", hint='write {"column": "value", ...}'
             )
-        where = f"{path}: {place}"
-        at = columns.find(where, list(found))
-        yield place, {name: as_text(where, name, found[there]) for name, there in at.items()}
+        yield number, found
 
 
 _READERS: Mapping[str, Callable[[Path, Columns], Iterator[Placed]]] = {
@@ -180,6 +230,11 @@ _READERS: Mapping[str, Callable[[Path, Columns], Iterator[Placed]]] = {
 
 
 # Lines
+
+
+def _unknown(path: Path) -> DataError:
+    known = ", ".join(_READERS)
+    return DataError(f"{path}: unknown file ending {path.suffix!r}", hint=f"use one of {known}")
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> DataError:

@@ -77,7 +77,8 @@ class Loader:
             " which has no label word",
             hint=f"task.labels has {', '.join(map(repr, known[:20]))}"
             + (f"; did you mean {near[0]!r}?" if near else "")
-            + (f"; or say what it means: --set 'task.values.{value}=\"LABEL\"'" * bare),
+            + (f"{' if not,' if near else '; or'} say what it means:" * bare)
+            + (f" --set 'task.values.{value}=\"LABEL\"'" * bare),
         )
 
     def _look(self, where: str, examples: list[Example]) -> None:

@@ -13,14 +13,25 @@ from pathlib import Path
 from bdpl_async.data.columns import Columns, Row, as_text
 from bdpl_async.errors import DataError
 
-__all__ = ["read_parquet"]
+__all__ = ["parquet_rows", "read_parquet"]
 
 
 def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[str, Row]]:
-    """The place and the wanted columns of every row.
+    """The place and the wanted columns of every row, as text.
 
     Raises:
         DataError: pyarrow is not there, or the file or a row cannot be used.
+    """
+    for place, row in parquet_rows(path, columns):
+        where = f"{path}: {place}"
+        yield place, {name: as_text(where, name, value) for name, value in row.items()}
+
+
+def parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[str, dict[str, object]]]:
+    """The place and the wanted columns of every row, as they are; classes by their names.
+
+    Raises:
+        DataError: pyarrow is not there, or the file cannot be used.
     """
     try:
         import pyarrow
@@ -36,15 +47,10 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[str, Row]]:
             batches = file.iter_batches(batch_size=1000, columns=list(set(at.values())))
             rows = (row for batch in batches for row in batch.to_pylist())
             for number, row in enumerate(rows, start=1):
-                place = f"row {number}"
-                where = f"{path}: {place}"
-                yield (
-                    place,
-                    {
-                        name: as_text(where, name, _named(row[there], classes.get(there, ())))
-                        for name, there in at.items()
-                    },
-                )
+                named = {
+                    name: _named(row[there], classes.get(there, ())) for name, there in at.items()
+                }
+                yield f"row {number}", named
     except pyarrow.ArrowException as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: not readable parquet: {reason}", hint="write it anew") from error

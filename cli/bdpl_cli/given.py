@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bdpl_async.overrides import Value
     from bdpl_async.studies.arms import Wanted
-    from bdpl_cli.options import ArmOptions, Options
+    from bdpl_cli.options import ArmOptions, Given
 
 __all__ = ["changes", "quiet", "wanted"]
 
@@ -17,7 +17,7 @@ MOST_SEEDS = 10_000
 KEYS = ("run.data", "run.cache", "run.ui", "run.yes")
 
 
-def changes(options: Options, command: str, *, more: Collection[str] = ()) -> dict[str, Value]:
+def changes(options: Given, command: str, *, more: Collection[str] = ()) -> dict[str, Value]:
     """The keys that were given, all of which have an effect on a run that is over.
 
     Args:
@@ -70,7 +70,7 @@ def wanted(options: ArmOptions, overrides: Mapping[str, Value]) -> Wanted:
     from bdpl_async.errors import ConfigError
     from bdpl_async.studies.arms import Wanted
 
-    methods = options.method
+    methods: tuple[str, ...] = options.method
     if not methods and (method := overrides.get("optimizer.method")) is not None:
         methods = (str(method),)
     if options.seeds is None:

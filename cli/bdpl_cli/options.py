@@ -1,211 +1,174 @@
-"""The options that commands share, each tied to its key in TASK.toml.
+"""Which options each command takes.
 
-One frozen dataclass instead of two dozen parameters threaded through; cyclopts makes flags of its
-fields. Unset options stay None and leave the file's value alone, so ``--seed 0`` is a seed.
+One frozen dataclass a command instead of two dozen parameters threaded through; cyclopts makes
+flags of its fields. What means nothing to a command is not among its options, or is understood and
+not listed where the command line of a `run` should work unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter
 
-if TYPE_CHECKING:
-    from bdpl_async.overrides import Value
-
-__all__ = ["ArmOptions", "CompareOptions", "Options"]
-
-KEYS = {
-    "model": "model.name",
-    "base_url": "model.base_url",
-    "api_key_env": "model.api_key_env",
-    "readout": "model.readout",
-    "method": "optimizer.method",
-    "max_requests": "budget.requests",
-    "max_prompts": "budget.prompts",
-    "max_tokens": "budget.tokens",
-    "max_usd": "budget.usd",
-    "max_seconds": "budget.seconds",
-    "steps": "optimizer.steps",
-    "seed": "run.seed",
-    "concurrency": "model.concurrency",
-    "batch_prompts": "model.batch_prompts",
-    "rpm": "model.rpm",
-    "tpm": "model.tpm",
-    "timeout": "model.timeout",
-    "price_in": "model.price_in",
-    "price_out": "model.price_out",
-    "cache": "run.cache",
-    "data": "run.data",
-    "out": "run.out",
-    "ui": "run.ui",
-    "yes": "run.yes",
-}
-
-
-PATHS = (
-    "task.train",
-    "task.dev",
-    "task.test",
-    "prompt.vocabulary",
-    "prompt.corpus",
-    "prompt.start_from",
-    "model.tokenizer",
-    "run.data",
-    "run.out",
-    "run.cache",
+from bdpl_cli.optionkeys import KEYS, OUTPUT, PATHS, SEARCH, SILENT, WHERE, Ui, Whole, option
+from bdpl_cli.optionparts import (
+    Bygone,
+    Cached,
+    Data,
+    Given,
+    Methods,
+    Model,
+    Models,
+    Noise,
+    Quiet,
+    Search,
+    Seed,
+    Server,
 )
-NO_PATHS = ("", "pmi", "none")  # names that stand where a path may stand
 
+__all__ = [
+    "KEYS",
+    "PATHS",
+    "ArmOptions",
+    "CompareOptions",
+    "EstimateOptions",
+    "EvalOptions",
+    "ExplainOptions",
+    "Given",
+    "InitOptions",
+    "Options",
+    "ProbeOptions",
+    "SweepOptions",
+    "TransferOptions",
+    "VocabOptions",
+    "Whole",
+]
 
-def _from_here(key: str, value: Value) -> Value:
-    if key in PATHS and isinstance(value, str) and value not in NO_PATHS and "://" not in value:
-        return str(Path(value).expanduser().absolute())
-    return value
-
-
-def _whole(kind: object, tokens: Sequence[Token]) -> int:
-    """A whole number and nothing else; 1.5 is refused, not rounded."""
-    value = tokens[0].value
-    try:
-        return int(value)
-    except ValueError:
-        raise ValueError(f"{value[:80]!r} is no whole number") from None
-
-
-Whole = Annotated[int, Parameter(converter=_whole)]
-
-
-def _option(field: str, text: str, group: str, *, switch: bool = False) -> Parameter:
-    """A flag whose help ends in its TOML key."""
-    return Parameter(
-        help=f"{text} [{KEYS[field]}]",
-        group=group,
-        show_default=False,
-        negative=() if switch else None,
-    )
-
-
-MODEL, BUDGET, RUN = "Model", "Budget", "Run"
-Readout = Literal["auto", "token-ids", "logprobs", "chat", "decisions", "text", "mlm"]
-Ui = Literal["auto", "rich", "plain", "json", "none"]
+# Bases stand in the reverse of the order in which their options are listed within a group.
 
 
 @Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the command line overrides."""
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Options(Cached, Data, Seed, Search, Server, Model):
+    """Of `run`: all that there are."""
 
-    model: Annotated[str | None, _option("model", "PROVIDER/NAME", MODEL)] = None
-    base_url: Annotated[str | None, _option("base_url", "Where the server listens", MODEL)] = None
-    api_key_env: Annotated[
-        str | None, _option("api_key_env", "Environment variable that holds the key", MODEL)
+    out: Annotated[str | None, option("out", "RUN_DIR to write", OUTPUT)] = None
+    ui: Annotated[Ui | None, option("ui", "What to show while running", OUTPUT)] = None
+    yes: Annotated[
+        bool | None, option("yes", "Never ask; none but init ever does", OUTPUT, switch=True)
     ] = None
-    readout: Annotated[
-        Readout | None, _option("readout", "How label probabilities are read", MODEL)
-    ] = None
-    concurrency: Annotated[Whole | None, _option("concurrency", "Requests in flight", MODEL)] = None
-    batch_prompts: Annotated[Whole | None, _option("batch_prompts", "Prompts a request", MODEL)] = (
-        None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class InitOptions:
+    """Of `init`: what need not be guessed or asked."""
+
+    out: Annotated[Path, Parameter(name=["--out", "-o"], help="The file to write")] = Path(
+        "task.toml"
     )
-    rpm: Annotated[float | None, _option("rpm", "Requests a minute", MODEL)] = None
-    tpm: Annotated[float | None, _option("tpm", "Tokens a minute", MODEL)] = None
-    timeout: Annotated[float | None, _option("timeout", "Seconds for one attempt", MODEL)] = None
-    price_in: Annotated[float | None, _option("price_in", "USD a million prompt tokens", MODEL)] = (
-        None
-    )
-    price_out: Annotated[
-        float | None, _option("price_out", "USD a million completion tokens", MODEL)
-    ] = None
-    max_requests: Annotated[Whole | None, _option("max_requests", "Requests at most", BUDGET)] = (
-        None
-    )
-    max_prompts: Annotated[
-        Whole | None, _option("max_prompts", "Example evaluations at most", BUDGET)
-    ] = None
-    max_tokens: Annotated[Whole | None, _option("max_tokens", "Tokens at most", BUDGET)] = None
-    max_usd: Annotated[float | None, _option("max_usd", "US dollars at most", BUDGET)] = None
-    max_seconds: Annotated[float | None, _option("max_seconds", "Seconds at most", BUDGET)] = None
-    method: Annotated[
-        str | None,
-        _option("method", "bdpl, bdpl-paper, manual, empty, calibration, random or greedy", RUN),
-    ] = None
-    steps: Annotated[Whole | None, _option("steps", "Updates at most", RUN)] = None
-    seed: Annotated[Whole | None, _option("seed", "Same seed, same result", RUN)] = None
-    data: Annotated[
-        str | None, _option("data", "Folder with train|dev|test.{tsv,csv,jsonl,parquet}", RUN)
-    ] = None
-    cache: Annotated[str | None, _option("cache", "PATH, none or redis://...", RUN)] = None
-    out: Annotated[str | None, _option("out", "RUN_DIR to write", RUN)] = None
-    ui: Annotated[Ui | None, _option("ui", "What to show while running", RUN)] = None
-    yes: Annotated[bool | None, _option("yes", "Never ask", RUN, switch=True)] = None
-    set_: Annotated[
+    label: Annotated[str | None, Parameter(help="The column with the classes")] = None
+    text: Annotated[
         tuple[str, ...],
-        Parameter(
-            name="--set",
-            help="Any TOML key, as in optimizer.samples=20",
-            group=RUN,
-            negative=(),
-            show_default=False,
-        ),
+        Parameter(help="A column to show; may be repeated", negative=(), show_default=False),
     ] = ()
-
-    def overrides(self) -> dict[str, Value]:
-        """What was given, as dotted TOML keys; options win over ``--set``.
-
-        A path in a file counts from that file, one on the command line from where it is typed.
-
-        Raises:
-            ConfigError: a ``--set`` that is not table.key=value.
-        """
-        from bdpl_async.overrides import parse_override
-
-        found: dict[str, Value] = dict(parse_override(item) for item in self.set_)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in KEYS and value is not None:
-                found[KEYS[field.name]] = value
-        return {key: _from_here(key, value) for key, value in found.items()}
-
-
-def _several(text: str, group: str) -> Parameter:
-    return Parameter(help=text, group=group, negative=(), show_default=False)
-
-
-MODELS = _several("PROVIDER/NAME, several times for several; see [[models]]", MODEL)
-METHODS = _several(
-    "bdpl, bdpl-paper, manual, empty, calibration, random or greedy, several times for several;"
-    " without it the task's own, and for a single model also random, manual and empty",
-    RUN,
-)
-SEEDS = Parameter(help="So many: seeds 0..N-1", group=RUN, show_default=False)
+    model: Annotated[
+        str | None, Parameter(help="PROVIDER/NAME; else roberta/builtin, which runs offline")
+    ] = None
+    base_url: Annotated[str | None, Parameter(help="Where the model's server listens")] = None
+    split: Annotated[
+        bool, Parameter(help="Cut a test set where there is none: two new files beside OUT")
+    ] = True
+    yes: Annotated[bool, Parameter(help="Never ask, take every guess", negative=())] = False
 
 
 @Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ArmOptions(Options):
-    """The same where there may be several models, methods and seeds."""
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SweepOptions(Quiet, Cached, Data, Seed, Search, Server, Model):
+    """Of `sweep`: for every cell."""
 
-    model: Annotated[tuple[str, ...], MODELS] = ()  # type: ignore[assignment]  # of `overrides`
-    method: Annotated[tuple[str, ...], METHODS] = ()  # type: ignore[assignment]
+    out: Annotated[
+        str | None, option("out", "Folder for sweep.csv and a RUN_DIR a cell", OUTPUT)
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class EvalOptions(Noise, Cached, Data, Seed, Server, Model):
+    """Of `eval`: it scores, and does not search."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ProbeOptions(Noise, Data, Seed, Server, Model):
+    """Of `probe`: nothing of it comes from the cache."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class VocabOptions(Data, Seed):
+    """Of `vocab`: no model is asked."""
+
+    out: Annotated[str | None, option("out", "File to write, else stdout", OUTPUT)] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ExplainOptions(Bygone, Quiet, Cached, Data, Server):
+    """Of `explain`: the run is over, and so is its search; the model is its own."""
+
+    model: Annotated[str | None, SILENT] = None
+    out: Annotated[str | None, SILENT] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TransferOptions(Bygone, Quiet, Cached, Data, Server):
+    """Of `transfer`: the models are named by an option of its own."""
+
+    out: Annotated[str | None, option("out", "CSV file to write as well", OUTPUT)] = None
+
+
+SEEDS = Parameter(help="So many: seeds 0..N-1", group=SEARCH, show_default=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ArmOptions(Cached, Data, Seed, Methods, Server, Models):
+    """Where there may be several models, methods and seeds."""
+
     seeds: Annotated[Whole | None, SEEDS] = None
 
-    def overrides(self) -> dict[str, Value]:
-        """What was given for all arms; see `Options.overrides`."""
-        return Options.overrides(replace(self, model=None, method=None))  # type: ignore[arg-type]
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class EstimateOptions(Noise, ArmOptions):
+    """Of `estimate`: the command line of a run or a comparison, to be judged beforehand."""
+
+    out: Annotated[str | None, SILENT] = None
+    executor: Annotated[str | None, SILENT] = None
+    address: Annotated[str | None, SILENT] = None
 
 
 @Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CompareOptions(ArmOptions):
-    """The same, and where the runs run."""
+    """Of `compare`: also where the runs run, and what is shown of them."""
 
+    ui: Annotated[
+        Ui | None,
+        option("ui", "auto shows all arms in a terminal, json prints events, none nothing", OUTPUT),
+    ] = None
+    yes: Annotated[bool | None, SILENT] = None
+    out: Annotated[
+        str | None, option("out", "Folder for comparison.json and a RUN_DIR a run", OUTPUT)
+    ] = None
     executor: Annotated[
-        Literal["local", "ray"], Parameter(help="Where the runs run", group=RUN)
+        Literal["local", "ray"], Parameter(help="local, or ray: not built yet", group=WHERE)
     ] = "local"
     address: Annotated[
-        str | None, Parameter(help="Of the cluster", group=RUN, show_default=False)
+        str | None, Parameter(help="Of a Ray cluster", group=WHERE, show_default=False)
     ] = None

@@ -1,0 +1,338 @@
+"""init: a TASK.toml that runs, from data of all sorts; nothing overwritten, few questions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bdpl_async.task import Task
+from tests.workbench import Outcome, command
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+Capsys = pytest.CaptureFixture[str]
+HAS = ("invoice", "charge", "parcel", "courier", "login", "screen", "broken", "late", "refund")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def text(i: int) -> str:
+    return f"my {HAS[i % 9]} and the {HAS[(2 * i + 1) % 9]} number {i} are not as they should be"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([header, *rows])
+    return out.getvalue()
+
+
+def tickets(count: int = 40) -> str:
+    kinds = ["billing", "shipping", "technical"]
+    return table(["id", "text", "category"], [[i, text(i), kinds[i % 3]] for i in range(count)])
+
+
+def runs(capsys: Capsys, task: str = "task.toml", *more: str) -> dict[str, object]:
+    """The result of a small run of the file as it is, but for the number of updates."""
+    done = command(
+        capsys, "run", task, "--ui", "none", "--out", "r", "--steps", "1", "--cache", "none", *more
+    )
+    assert done.code == 0, done.err
+    found = orjson.loads(Path("r", "result.json").read_bytes())
+    assert isinstance(found, dict)
+    return found
+
+
+def drafted(capsys: Capsys, *arguments: str | Path) -> Outcome:
+    """What init says, having written a file that loads."""
+    done = command(capsys, "init", *arguments)
+    assert (done.code, done.err) == (0, "")
+    assert all(len(line) < 80 for line in done.out.splitlines())
+    return done
+
+
+def test_csv(capsys: Capsys) -> None:
+    """A csv file becomes a task that runs as it stands; what was guessed is told."""
+    Path("my tickets.csv").write_text(tickets())
+    done = drafted(capsys, "my tickets.csv", "--model", "simulated/x")
+    for part in ("category: billing 14", "bdpl-async run task.toml", "no test set"):
+        assert part in done.out
+    task = Task.from_toml("task.toml")
+    assert task.words == (" billing", " shipping", " technical")
+    assert len(task.train) + len(task.dev) == 40
+    assert command(capsys, "estimate", "task.toml").code == 0
+    assert runs(capsys)["stop_reason"] == "steps"
+
+
+def test_offline(capsys: Capsys) -> None:
+    """Without a model it is the one that comes with the tool, with words that it can read."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    Path("t.csv").write_text(tickets(12))
+    drafted(capsys, "t.csv")
+    result = runs(capsys, "task.toml", "--set", "prompt.length=2", "--max-prompts", "400")
+    assert result["model"] == "roberta/builtin"
+    words = result["labels"]
+    assert isinstance(words, dict)
+    assert words["shipping"] in (" shipping", " B")
+
+
+def test_example(here: Path, capsys: Capsys) -> None:
+    """Where there are no data it writes an example of our own rows, which says so and runs."""
+    done = drafted(capsys, "--model", "simulated/x")
+    assert "an example: short reviews that we wrote ourselves" in done.out
+    assert {file.name for file in here.iterdir()} == {
+        "task.toml", "train.tsv", "dev.tsv", "test.tsv",
+    }  # fmt: skip
+    assert Task.from_toml("task.toml").words == (" terrible", " great")
+    assert runs(capsys)["test"] is not None
+
+
+def test_here(capsys: Capsys) -> None:
+    """Without DATA the only data file here is taken, and of several none; train.* with its kin."""
+    Path("a.csv").write_text(tickets())
+    assert "a.csv, the data file in this folder" in drafted(capsys, "--model", "simulated/x").out
+    Path("b.csv").write_text(tickets())
+    done = command(capsys, "init", "--out", "other.toml")
+    assert done.code == 2
+    assert "'a.csv', 'b.csv'" in done.err
+    Path("train.csv").write_text(tickets())
+    Path("validation.csv").write_text(tickets(9))
+    out = drafted(capsys, "--out", "other.toml", "--model", "simulated/x").out
+    assert "train.csv, validation.csv in" in out
+    assert len(Task.from_toml("other.toml").dev) == 9
+
+
+def test_folder(here: Path, capsys: Capsys) -> None:
+    """A folder with splits is named relative to the file; a folder without train is refused."""
+    folder = here / "my data"
+    folder.mkdir()
+    done = command(capsys, "init", folder)
+    assert (done.code, "no train file" in done.err) == (2, True)
+    for name, count in (("train", 30), ("test", 12)):
+        (folder / f"{name}.csv").write_text(tickets(count))
+    (here / "sub").mkdir()
+    drafted(capsys, "my data", "--out", "sub/t.toml", "--model", "simulated/x")
+    assert 'train = "../my data/train.csv"' in Path("sub/t.toml").read_text()
+    assert len(Task.from_toml("sub/t.toml").test) == 12
+
+
+def test_split(here: Path, capsys: Capsys) -> None:
+    """From 100 rows on a test set is cut into new files; --no-split leaves that."""
+    Path("t.csv").write_text(tickets(200))
+    drafted(capsys, "t.csv", "--model", "simulated/x")
+    task = Task.from_toml("task.toml")
+    assert (len(task.test), len(task.train) + len(task.dev)) == (39, 161)
+    done = command(capsys, "init", "t.csv", "--out", "again.toml")
+    assert (done.code, "t-train.csv: is there already" in done.err) == (2, True)
+    drafted(capsys, "t.csv", "--no-split", "--out", "again.toml", "--model", "simulated/x")
+    assert len(Task.from_toml("again.toml").test) == 0
+    assert {file.name for file in here.iterdir()} == {
+        "t.csv", "task.toml", "again.toml", "t-train.csv", "t-test.csv",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("out", ["task.toml", "no/task.toml"])
+def test_never_overwrites(out: str, capsys: Capsys) -> None:
+    """A file that is there stays as it is; a folder that is not there is not made."""
+    Path("t.csv").write_text(tickets(200))
+    Path("task.toml").write_text("mine")
+    done = command(capsys, "init", "t.csv", "--out", out)
+    assert (done.code, done.out) == (2, "")
+    assert out in done.err
+    assert Path("task.toml").read_text() == "mine"
+    assert sorted(os.listdir()) == ["t.csv", "task.toml"]
+
+
+def test_nothing_is_left_behind(here: Path, capsys: Capsys) -> None:
+    """Where the outcome does not load, neither it nor the files cut for it stay."""
+    rows = [[i, "same", ["a", "b"][i % 2]] for i in range(120)]
+    Path("t.csv").write_text(table(["id", "text", "category"], rows))
+    done = command(capsys, "init", "t.csv", "--text", "text", "--model", "simulated/x")
+    assert (done.code, done.out) == (2, "")
+    assert [file.name for file in here.iterdir()] == ["t.csv"]
+
+
+ODD: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
+    "byte order mark": (
+        "t.csv",
+        b"\xef\xbb\xbf" + table(["text", "label"], [[text(i), i % 2] for i in range(20)]).encode(),
+        (" no", " yes"),
+    ),
+    "unicode": (
+        "données été.csv",
+        table(["Überschrift", "catégorie"], [[text(i), ["été", "hiver"][i % 2]] for i in range(20)])
+        .encode(),
+        (" hiver", " été"),
+    ),
+    "quotes in labels": (
+        "t.csv",
+        table(["text", "label"], [[text(i), ['say "no"', "it's # fine"][i % 2]] for i in range(20)])
+        .encode(),
+        (" it's fine", " say no"),
+    ),
+    "numbers": (
+        "t.tsv",
+        "".join(["text\tlabel\n", *[f"{text(i)}\t{i % 3}\n" for i in range(30)]]).encode(),
+        (" zero", " one", " two"),
+    ),
+    "awkward names": (
+        "t.csv",
+        table(["a.b [c]", "prompt", "label"], [[i, text(i), "ab"[i % 2]] for i in range(20)])
+        .encode(),
+        (" a", " b"),
+    ),
+    "windows": (
+        "t.csv",
+        table(["text", "label"], [[text(i), "ab"[i % 2]] for i in range(20)])
+        .replace("\n", "\r\n").encode(),
+        (" a", " b"),
+    ),
+    "jsonl": (
+        "t.jsonl",
+        b"\n".join(
+            orjson.dumps({"text": text(i), "label": bool(i % 2), "more": [i]}) for i in range(20)
+        ),
+        (" no", " yes"),
+    ),
+    "a class of one row": (
+        "t.csv",
+        table(["text", "label"], [[text(i), "odd" if i == 3 else "ab"[i % 2]] for i in range(30)])
+        .encode(),
+        (" a", " b", " odd"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_files(odd: str, capsys: Capsys) -> None:
+    """Marks, unicode, quotes, numbers, awkward names: the file loads and runs all the same."""
+    name, content, words = ODD[odd]
+    Path(name).write_bytes(content)
+    drafted(capsys, name, "--yes", "--model", "simulated/x")
+    assert set(Task.from_toml("task.toml").words) == set(words)
+    assert runs(capsys)["stop_reason"] == "steps"
+
+
+def test_many_classes_and_long_rows(capsys: Capsys) -> None:
+    """More classes than a list of tokens holds, and texts beyond the window, are warned of."""
+    rows = [
+        [f"{text(i)} " * (80 if i == 5 else 1), f"topic {chr(97 + i % 26)}x"] for i in range(80)
+    ]
+    Path("t.csv").write_text(table(["text", "topic"], rows))
+    out = drafted(capsys, "t.csv").out.replace("\n  ", " ")
+    assert "26 classes" in out
+    assert "the model reads 256 tokens" in out
+
+
+REFUSED: list[tuple[str, str, tuple[str, ...], str]] = [
+    ("t.csv", "text;label\nfine words;1\nbad words;0\n", (), "semicolons"),
+    ("t.csv", tickets(), ("--label", "kind"), "columns there are: 'id', 'text', 'category'"),
+    ("t.csv", tickets(), ("--text", "kind"), "--text 'kind'"),
+    ("t.csv", tickets(), ("--model", "vllm"), "not PROVIDER/NAME"),
+    ("t.csv", tickets(), ("--model", "nosuch/x"), "not PROVIDER/NAME"),
+    ("t.csv", table(["text", "label"], [[text(i), i % 3 or ""] for i in range(9)]), (), "row 1"),
+    ("t.csv", tickets(), ("--label", "id"), "no such class"),
+    ("t.doc", "x", (), "unknown file ending"),
+    ("other.csv", tickets(), (), "t.csv: no such file"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "more", "part"), REFUSED)
+def test_refused(name: str, content: str, more: tuple[str, ...], part: str, capsys: Capsys) -> None:
+    """What cannot be a task is refused with exit 2, in words, and nothing is written."""
+    Path(name).write_text(content)
+    if part == "no such class":
+        Path("test.csv").write_text(tickets(60))
+        Path(name).rename("train.csv")
+        more, name = ("--label", "id"), "train.csv"
+    target = "t.csv" if name == "other.csv" else name
+    done = command(capsys, "init", target, *more)
+    assert (done.code, done.out) == (2, "")
+    assert part in done.err
+    assert not Path("task.toml").exists()
+
+
+def asked(*arguments: str, answers: str) -> tuple[int, str]:
+    """init at a terminal, where somebody types the answers."""
+    ours, theirs = pty.openpty()
+    folders = (ROOT, ROOT / "providers", ROOT / "cli")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bdpl_cli", "init", *arguments],
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+        text=True,
+    )
+    os.close(theirs)
+    os.write(ours, answers.encode())
+    out, _ = process.communicate(timeout=30)
+    os.close(ours)
+    return process.returncode, out
+
+
+UNCLEAR = [[text(i), f"{text(2 * i)} again", "ab"[i % 2], "xyz"[i % 3]] for i in range(40)]
+
+
+def test_asks_at_a_terminal() -> None:
+    """At a terminal what is unclear is asked, and the model; the answers are taken."""
+    Path("t.csv").write_text(table(["one", "two", "three", "four"], UNCLEAR))
+    code, out = asked("t.csv", answers="2\none\nsimulated/x\n")
+    assert code == 0
+    task = Task.from_toml("task.toml")
+    assert task.config.task.label == "three"
+    assert task.config.task.texts == ("one",)
+    assert task.config.model.name == "simulated/x"
+    assert "guess;" not in out
+
+
+def test_enter_takes_what_is_offered() -> None:
+    """Enter to every question, or --yes and no question at all, come to the same file."""
+    Path("t.csv").write_text(table(["one", "two", "three", "four"], UNCLEAR))
+    assert asked("t.csv", answers="\n\n\n")[0] == 0
+    assert asked("t.csv", "--yes", "--out", "yes.toml", answers="")[0] == 0
+    assert Path("task.toml").read_text() == Path("yes.toml").read_text()
+
+
+def test_nobody_is_asked(capsys: Capsys) -> None:
+    """Without a terminal the guesses are taken, and the doubtful ones told as such."""
+    Path("t.csv").write_text(table(["one", "two", "three", "four"], UNCLEAR))
+    out = drafted(capsys, "t.csv", "--model", "simulated/x").out.replace("\n  ", " ")
+    assert "'four' as the label is a guess; it might be 'three': see --label" in out
+    assert "see --text" in out
+
+
+def test_server(capsys: Capsys) -> None:
+    """A model behind a server is written with its address, and probe is pointed at."""
+    Path("t.csv").write_text(tickets())
+    url = "http://127.0.0.1:9/v1"
+    out = drafted(capsys, "t.csv", "--model", "vllm/some/model", "--base-url", url).out
+    assert "bdpl-async probe" in out
+    model = Task.from_toml("task.toml").config.model
+    assert (model.name, model.base_url) == ("vllm/some/model", url)
+
+
+SETS = ("cola", "citation_intent", "csabstruct", "hyperpartisan", "mnli", "qqp", "rte", "sciie")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_real_data(name: str, capsys: Capsys) -> None:
+    """The public data sets become tasks whose estimate comes out, as they stand."""
+    if not (DATA / name).is_dir():
+        pytest.skip("the public data sets are not here")
+    drafted(capsys, DATA / name, "--model", "simulated/x")
+    assert command(capsys, "estimate", "task.toml", "--max-prompts", "3000").code == 0
