@@ -7,8 +7,8 @@ to learn. Nothing is sent. Every text that the run itself does not repeat is tak
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
 
@@ -19,12 +19,12 @@ from bdpl_async.config import Config
 from bdpl_async.events import Step
 from bdpl_async.forecast import most_tokens
 from bdpl_async.methods import drawn
-from bdpl_async.plan import Plan, total
+from bdpl_async.plan import DEV_SHARE, TEST_SHARE, Plan, total
 from bdpl_async.records import Prompt, Reply, Request, Score, Text, Usage
 from bdpl_async.run import Run
 from bdpl_async.scorer import Capabilities, Counting, Line, Scorer, capabilities_of
 from bdpl_async.session import Session
-from bdpl_async.start import starting_prompt
+from bdpl_async.spending import Spending
 
 __all__ = ["Estimate", "estimate"]
 
@@ -45,6 +45,8 @@ class Estimate:
         budget_updates: what the budget buys; None without one.
         exact: tokens are counted by the model's own tokenizer; else they are bounded by bytes.
         notes: what a person should know.
+        parts: of the whole, what goes to the probe, the updates (train), dev and test.
+        each: one further update.
     """
 
     requests: int
@@ -58,6 +60,24 @@ class Estimate:
     batch: int
     exact: bool
     notes: tuple[str, ...] = ()
+    parts: Mapping[str, Amount] = field(default_factory=dict)
+    each: Amount = field(default_factory=Amount)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from bdpl_async.cards import estimate_card
+
+        return estimate_card(self)
+
+    def bought(self, usd: float) -> int | None:
+        """About as many updates as so many dollars buy; None where they cost nothing.
+
+        Dev and test keep what they take here, but no more than their shares of a small grant.
+        """
+        if not self.usd or not self.each.usd:
+            return None
+        rest = max(usd - self.usd + self.parts["train"].usd, usd * (1 - DEV_SHARE - TEST_SHARE))
+        return int(rest / self.each.usd)
 
 
 class StandIn:
@@ -93,18 +113,24 @@ class StandIn:
         return self.capabilities
 
 
-async def estimate(session: Session, vocabulary: Sequence[str], default_steps: int) -> Estimate:
+async def estimate(
+    session: Session,
+    vocabulary: Sequence[str],
+    default_steps: int,
+    start: Prompt | None = None,
+) -> Estimate:
     """Count without sending.
 
     Args:
         session: prepared, not probed.
         vocabulary: candidates of the prompts.
         default_steps: of a run that neither steps nor budget limit.
+        start: the prompt that the search starts from, if it does from one.
 
     Raises:
         BudgetTooSmall: the grant does not buy one update and its evaluation.
     """
-    rehearsal = await _rehearse(session, vocabulary)
+    rehearsal = await _rehearse(session, vocabulary, start)
     done, asked = rehearsal.done, session.config.optimizer.steps
     buys = rehearsal.buys
     updates = min((n for n in (asked, buys) if n is not None), default=default_steps)
@@ -124,6 +150,8 @@ async def estimate(session: Session, vocabulary: Sequence[str], default_steps: i
         usd=whole.usd if price is not None or gate.capabilities.local else None,
         updates=updates,
         budget_updates=buys if done else None,
+        parts=_parts(whole, rehearsal.spending, searched=updates > 0),
+        each=rehearsal.each if done else Amount(),
         dev=plan.dev,
         test=plan.test,
         batch=gate.capabilities.batch,
@@ -142,6 +170,7 @@ class _Rehearsal:
         each: one of them.
         buys: updates that the budget has room for; None without limits.
         prompt: the one that was scored in the end.
+        spending: where `used` went.
     """
 
     plan: Plan
@@ -150,16 +179,19 @@ class _Rehearsal:
     each: Amount
     buys: int | None
     prompt: Prompt
+    spending: Spending
 
 
-async def _rehearse(session: Session, vocabulary: Sequence[str]) -> _Rehearsal:
+async def _rehearse(
+    session: Session, vocabulary: Sequence[str], start: Prompt | None
+) -> _Rehearsal:
     """Run with the stand-in, `REHEARSED` updates at most."""
     inner = Session.prepare(session.task, StandIn(session.scorer), _unhurried(session.config))
     await inner.expect(drawn(session.config, vocabulary))
     inner.plan()
     await inner.probe()
     plan, gate = inner.plan(), inner.gate
-    run = Run(inner, tuple(vocabulary), plan, starting_prompt(session.config))
+    run = Run(inner, tuple(vocabulary), plan, start)
     before = learned = closing = Amount()
     async for event in run.events():
         if isinstance(event, Step):
@@ -173,7 +205,8 @@ async def _rehearse(session: Session, vocabulary: Sequence[str]) -> _Rehearsal:
     if result.stop_reason == "budget":
         room = 0
     buys = None if room is None else done + room
-    return _Rehearsal(plan, gate.ledger.used, done, each, buys, Prompt(result.tokens))
+    spent = result.spending or Spending()
+    return _Rehearsal(plan, gate.ledger.used, done, each, buys, Prompt(result.tokens), spent)
 
 
 async def _longer(session: Session, vocabulary: Sequence[str], prompt: Prompt) -> float:
@@ -197,6 +230,13 @@ def _unhurried(config: Config) -> Config:
             "optimizer": config.optimizer.model_copy(update={"steps": steps}),
         }
     )
+
+
+def _parts(whole: Amount, spent: Spending, *, searched: bool) -> dict[str, Amount]:
+    """The whole by what it is for: what a search may take beyond its rehearsal is the updates'."""
+    rest = whole - spent.probe - spent.dev - spent.test if searched else Amount()
+    train = Amount(*(max(0, getattr(rest, name)) for name in NAMES))
+    return {"probe": spent.probe, "train": train, "dev": spent.dev, "test": spent.test}
 
 
 def _part(amount: Amount, parts: int) -> Amount:

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from bdpl_async.accord import discord
 from bdpl_async.answers import Answers
 from bdpl_async.config import Config, load_config
 from bdpl_async.data.textfile import exists, read_text
@@ -24,6 +25,8 @@ __all__ = ["Kept", "LearnedPolicy", "finished", "read_run"]
 
 MAX_BYTES: Final = 500_000_000
 HINT: Final = "give the folder of a finished run"
+STUDIES: Final = {"comparison.json": "a comparison", "sweep.toml": "a sweep"}
+LISTED: Final = 8  # runs of a study, in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +69,33 @@ def read_run(path: Path) -> Kept:
         ConfigError: it is no folder of a finished run, or a file in it cannot be used.
     """
     if not exists(path / "run.toml"):
-        raise ConfigError(f"{path}: no run: it has no run.toml", hint=HINT)
+        raise _no_run(path)
     config = load_config(path / "run.toml")
     document = _json(path / "result.json")
     try:
         result = Result.from_json(document)
         answers = _answers(_json(path / "answers.json", optional=True))
         policy = _policy(_json(path / "policy.json", optional=True))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__} {error}"[:200]
         raise ConfigError(
             f"{path}: a file is not as a run writes it: {reason}", hint=HINT
         ) from None
+    if (changed := discord(config, result, answers)) is not None:
+        raise ConfigError(f"{path}: {changed}", hint=f"{HINT}, as the run left it")
     return Kept(path, config, result, answers, policy)
+
+
+def _no_run(path: Path) -> ConfigError:
+    """What `path` is instead, and where the runs are, if it holds some."""
+    runs = sorted(file.parent for file in path.glob("*/run.toml"))
+    if not runs:
+        return ConfigError(f"{path}: no run: it has no run.toml", hint=HINT)
+    what = next((name for file, name in STUDIES.items() if exists(path / file)), "several runs")
+    more = f"\n    and {len(runs) - LISTED} more" if len(runs) > LISTED else ""
+    listed = "".join(f"\n    {run}" for run in runs[:LISTED])
+    hint = f"give the folder of one of its runs:{listed}{more}"
+    return ConfigError(f"{path}: the folder of {what}, not of one run", hint=hint)
 
 
 def _json(file: Path, *, optional: bool = False) -> dict[str, Any]:

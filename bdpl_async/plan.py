@@ -13,6 +13,7 @@ from typing import Protocol
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.selection import evaluations, halving
+from bdpl_async.wording import counted, dollars
 
 __all__ = ["FEWEST_DEV", "Ask", "Plan", "Sizes", "make_plan", "on_test", "total"]
 
@@ -173,24 +174,23 @@ def _shrinking(largest: int, smallest: int) -> list[int]:
 def _noted(plan: Plan, split: str, used: int, wanted: int) -> Plan:
     if used == wanted:
         return plan
-    what = f"scored on {used} of {wanted} {split} examples" if used else f"no {split} score"
+    what = f"scored on {used:,} of {wanted:,} {split} examples" if used else f"no {split} score"
     note = f"{what}: the budget buys no more"
     return replace(plan, notes=(*plan.notes, note))
 
 
 def _too_small(sizes: Sizes, dev: int, budget: Budget, least: Amount) -> str:
-    granted = ", ".join(
-        f"{getattr(budget, name)} {name}"
-        for name in ("requests", "prompts", "tokens", "usd")
-        if getattr(budget, name) is not None
-    )
-    update = f"one update takes {sizes.update} prompts, and " if sizes.update else ""
+    limits = {name: getattr(budget, f"{name}s") for name in ("request", "prompt", "token")}
+    granted = [counted(limit, name) for name, limit in limits.items() if limit is not None]
+    granted += [dollars(budget.usd)] if budget.usd is not None else []
+    update = f"one update takes {counted(sizes.update, 'prompt')}, and " if sizes.update else ""
     texts = ", texts to calibrate by included" if sizes.extra else ""
     return (
-        f"the budget of {granted} is too small: {update}"
-        f"scoring the learned and the empty prompt on {dev} dev examples takes"
-        f" {2 * dev + sizes.extra}{texts};"
-        f" together at least {least.prompts} prompts in {least.requests} requests"
-        + (f", about {least.tokens} tokens" if least.tokens else "")
-        + (f", {least.usd:.4f} USD" if least.usd else "")
+        f"the budget of {', '.join(granted)} is too small: {update}"
+        f"scoring the learned and the empty prompt on {counted(dev, 'dev example')} takes"
+        f" {2 * dev + sizes.extra:,}{texts};"
+        f" together at least {counted(least.prompts, 'prompt')} in"
+        f" {counted(least.requests, 'request')}"
+        + (f", about {counted(least.tokens, 'token')}" if least.tokens else "")
+        + (f", {dollars(least.usd)}" if least.usd else "")
     )

@@ -18,6 +18,7 @@ from tests.cachekit import content, keys, overwrite, read, rows, write
 
 NOW = 1_800_000_000
 DAY = 86_400
+TOKENS = 13  # of an entry of `cachekit`
 
 app = App(name="cache")
 for name in ("stats", "prune", "verify"):
@@ -82,7 +83,7 @@ def spoil_row(path: Path, key: bytes) -> None:
 
 def test_a_missing_cache_is_an_empty_one(call: Call, path: Path) -> None:
     """stats, prune and verify of no file are fine, and make none."""
-    assert call("stats").out == f"{path}: empty\n"
+    assert call("stats").out.startswith(f"{path}: not there yet")
     assert call("stats", "--json").document == {
         "path": str(path),
         "entries": 0,
@@ -90,6 +91,8 @@ def test_a_missing_cache_is_an_empty_one(call: Call, path: Path) -> None:
         "oldest": None,
         "newest": None,
         "schema": None,
+        "prompts": 0,
+        "tokens": 0,
     }
     assert call("prune", "--max-entries", "1", "--json").document["removed"] == 0
     assert call("verify").code == 0
@@ -100,6 +103,8 @@ def test_stats_counts_and_dates(call: Call, path: Path) -> None:
     """Entries, bytes on disk, the oldest and the newest day, and the schema."""
     fill(path, [400, 0, 30])
     document = call("stats", "--json").document
+    assert document.pop("prompts") == 3
+    assert document.pop("tokens") == 3 * TOKENS
     assert document == {
         "path": str(path),
         "entries": 3,
@@ -109,8 +114,19 @@ def test_stats_counts_and_dates(call: Call, path: Path) -> None:
         "schema": SCHEMA,
     }
     answer = call("stats")
-    assert "3 answers" in answer.out
-    assert "2025-12-11" in answer.out
+    assert f"3 answers, {path.stat().st_size / 1000:.0f} kB" in answer.out
+    assert "0.0 to 400.0 days old, from 2025-12-11 to 2027-01-15" in answer.out
+    assert f"again spares 3 prompts and {3 * TOKENS} tokens" in answer.out
+
+
+def test_what_was_found_out_about_a_server_spares_no_prompt(call: Call, path: Path) -> None:
+    """Records are entries, but no answers; a row that is not ours is worth nothing."""
+    known = fill(path, [1, 2])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE answers SET value = ? WHERE key = ?", (b"+what it can", known[0]))
+    db.close()
+    document = call("stats", "--json").document
+    assert (document["entries"], document["prompts"], document["tokens"]) == (2, 1, TOKENS)
 
 
 def test_stats_counts_what_a_run_is_writing(call: Call, path: Path) -> None:
@@ -169,6 +185,38 @@ async def test_prune_removes_the_oldest(
     assert set(await content(path, known)) == {known[number] for number in left}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--older-than", "10"],
+        ["--max-entries", "1"],
+        ["--max-entries", "9"],
+        ["--older-than", "30", "--max-entries", "2"],
+    ],
+)
+def test_a_dry_run_says_what_would_go(call: Call, path: Path, words: list[str]) -> None:
+    """As many as then go, and none of them yet."""
+    fill(path, [20, 1, 40, 2])
+    dry = call("prune", *words, "--dry-run", "--json").document
+    assert (dry["entries"], dry["dry_run"]) == (4, True)
+    said = call("prune", *words, "--dry-run").out
+    assert f"{dry['removed']} answers of 4 would go; nothing was removed" in said.replace(
+        "1 answer of", "1 answers of"
+    )
+    assert call("prune", *words, "--json").document["removed"] == dry["removed"]
+
+
+def test_a_dry_run_by_size_is_about_right(call: Call, path: Path) -> None:
+    """It says so; what is in the file decides how many go."""
+    fill(path, [number / 100 for number in range(2_000)])
+    size = call("stats", "--json").document["bytes"]
+    assert isinstance(size, int)
+    half = ("--max-mb", str(size / 2e6))
+    dry = call("prune", *half, "--dry-run", "--json").document["removed"]
+    assert "about" in call("prune", *half, "--dry-run").out
+    assert call("prune", *half, "--json").document["removed"] == pytest.approx(dry, rel=0.15)
+
+
 async def test_prune_gives_the_room_back(call: Call, path: Path) -> None:
     """Under --max-mb the file is no larger than asked, not much smaller, the newest staying."""
     known = fill(path, [number / 100 for number in range(2_000)])
@@ -190,7 +238,7 @@ def test_a_sound_cache_is_told_so(call: Call, path: Path) -> None:
     """Exit 0, and how many answers are in order."""
     fill(path, [1, 2])
     answer = call("verify")
-    assert (answer.code, answer.out) == (0, f"{path}: 2 answers in order\n")
+    assert (answer.code, answer.out) == (0, f"{path}\n  2 answers in order\n")
     assert call("verify", "--json").document == {
         "path": str(path),
         "fine": True,
@@ -208,7 +256,7 @@ async def test_bad_rows_are_counted_and_removed(call: Call, path: Path) -> None:
     spoil_row(path, known[0])
     answer = call("verify")
     assert answer.code == 1
-    assert "1 bad rows found" in answer.out
+    assert "1 bad row found" in answer.out
     assert "--repair" in answer.out
     answer = call("verify", "--repair", "--json")
     assert answer.code == 0

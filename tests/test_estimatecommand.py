@@ -27,6 +27,8 @@ KEYS: dict[str, object] = {
     "batch": int,
     "exact": bool,
     "notes": list,
+    "parts": dict,
+    "each": dict,
     "budget": dict,
 }
 
@@ -77,16 +79,57 @@ def test_json(capsys: Capsys) -> None:
 
 
 def test_plain(capsys: Capsys) -> None:
-    """A few lines for a person, with what the budget buys and where the price comes from."""
+    """For a person: what each part takes, what the budget buys, and where the price comes from."""
     done = estimate(capsys, "--max-prompts", "100")
     assert (done.code, done.err) == (0, "")
-    for part in ("tiny on simulated/x", "requests", "prompts", "the budget buys", "USD", "0.0000"):
+    assert max(map(len, done.out.splitlines())) <= 80
+    for part in ("tiny on simulated/x", "requests", "prompts", "USD", "free", "taken as new"):
         assert part in done.out
+    assert "2 updates, as --steps says; the budget buys" in done.out
     server = estimate(capsys, "--model", "vllm/x")
     assert "no budget limits them" in server.out
-    assert "give --price-in, --price-out" in server.out
+    assert "give --price-in and --price-out" in server.out
     priced = estimate(capsys, "--model", "vllm/x", "--price-in", "1", "--price-out", "2")
     assert "--price-in" not in priced.out
+
+
+def test_the_parts_are_the_whole(capsys: Capsys) -> None:
+    """Probe, updates, dev and test add up, in the document and in the table."""
+    priced = ("--model", "vllm/x", "--price-in", "1", "--price-out", "2")
+    found = document(capsys, *priced)
+    parts = found["parts"]
+    assert isinstance(parts, dict)
+    assert list(parts) == ["probe", "train", "dev", "test"]
+    for key in ("requests", "prompts", "tokens"):
+        assert sum(part[key] for part in parts.values()) == found[key]
+    assert sum(part["usd"] for part in parts.values()) == pytest.approx(found["usd"])
+    lines = estimate(capsys, *priced).out.splitlines()
+    table = [line.split() for line in lines if line.strip().startswith((*parts, "updates"))]
+    assert [row[0] for row in table] == ["probe", "updates", "dev", "test"]
+    assert table[1][2] == f"{parts['train']['prompts']:,}"
+
+
+def test_a_budget_says_what_updates_get_of_it(capsys: Capsys) -> None:
+    """Of the limit that is reached first, in per cent."""
+    steps = ("--steps", "100000")
+    done = estimate(capsys, "--max-prompts", "1000", *steps)
+    found = document(capsys, "--max-prompts", "1000", *steps)
+    parts = found["parts"]
+    assert isinstance(parts, dict)
+    share = f"{parts['train']['prompts'] / 10:.0f} % of its 1,000 prompts"
+    assert f"The budget buys {found['updates']} updates, which get {share}." in done.out
+
+
+def test_what_more_money_buys_is_what_an_estimate_of_it_says(capsys: Capsys) -> None:
+    """Round sums around the grant, each with about the updates that it would buy."""
+    priced = ("--model", "vllm/x", "--price-in", "10", "--price-out", "20", "--steps", "100000")
+    lines = estimate(capsys, *priced, "--max-usd", "1").out.splitlines()
+    (sums,) = [line.split()[1:] for line in lines if "--max-usd" in line]
+    (bought,) = [line.split()[2:-1] for line in lines if "buys about" in line]
+    assert {"0.5", "1", "2", "5"} <= set(sums)
+    for usd, updates in zip(sums, bought, strict=True):
+        found = document(capsys, *priced, "--max-usd", usd)["updates"]
+        assert found == pytest.approx(int(updates.replace(",", "")), rel=0.1)
 
 
 def test_dollars(capsys: Capsys) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ import pytest
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.records import Reply, Request
 from bdpl_providers.simulated import Simulated
-from tests.workbench import Outcome, command, rows, write_task
+from tests.workbench import TESTED, Outcome, command, finished_run, rows, write_task
 
 Capsys = pytest.CaptureFixture[str]
-TESTED = ('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "test.tsv"')
 
 
 @pytest.fixture(autouse=True)
@@ -26,19 +24,7 @@ def _at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys) ->
     """A folder of one's own with a finished run in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    (tmp_path / "test.tsv").write_text(rows(16, 200))
-    write_task(tmp_path, TESTED)
-    done = command(capsys, "run", "task.toml", "--out", "run", "--ui", "none")
-    assert done.code == 0, done.err
-
-
-@pytest.fixture
-def _signals() -> Iterator[None]:
-    """What a command makes of signals is undone."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+    finished_run(tmp_path, capsys)
 
 
 def document(done: Outcome) -> dict[str, Any]:
@@ -98,7 +84,9 @@ def test_on_test_the_scores_of_the_run_come_back(capsys: Capsys) -> None:
 def test_the_price_is_told_before_and_kept(capsys: Capsys) -> None:
     """(n + 1) prompts on N examples: on stderr before, and in `usage` after."""
     done = command(capsys, "explain", "run", "--json", "--no-phrases", "--examples", "5")
-    assert "asking 4 prompts on 5 dev examples of simulated/x takes at most 20 prompts" in done.err
+    assert max(map(len, done.err.splitlines())) <= 80
+    told = done.err.replace("\n  ", " ")
+    assert "asking 4 prompts on 5 dev examples of simulated/x takes at most 20 prompts" in told
     found = document(done)
     assert found["usage"]["prompts"] == 20
     assert found["full"]["n"] == 5
@@ -150,6 +138,27 @@ def test_text_fits_80_columns_and_no_terminal_obeys_it(capsys: Capsys) -> None:
     assert max(map(len, done.out.splitlines())) <= 80
     for part in ("Odds of each", "Without one token", "not of meaning", "Learned against empty"):
         assert part in done.out
+
+
+def test_people_read_per_cent_and_points(capsys: Capsys) -> None:
+    """The score with its interval, and what each token changes; the document has fractions."""
+    found = explained(capsys, "--no-phrases")
+    out = command(capsys, "explain", "run", "--no-phrases").out
+    low, high = (100 * end for end in found["full"]["ci95"])
+    score = f"{100 * found['full']['score']:.1f} % (95 %: {low:.1f} to {high:.1f}, n=8)"
+    assert f"The whole prompt on dev: accuracy {score}" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("  1 ") and "[" in line]
+    assert f"{100 * found['effects'][0]['gain']['score']:+.1f} [" in line
+
+
+def test_what_no_search_found_is_not_called_learned(capsys: Capsys) -> None:
+    """A manual prompt is a prompt."""
+    assert "Learned against empty prompt" in command(capsys, "explain", "run").out
+    setting = ("--method", "manual", "--set", "prompt.manual=warm and", "--out", "other")
+    assert command(capsys, "run", "task.toml", *setting, "--ui", "none").code == 0
+    out = command(capsys, "explain", "other", "--no-phrases").out
+    assert "This against empty prompt" in out
+    assert "learned" not in out.lower()
 
 
 def test_changed_data_leave_what_the_run_kept(

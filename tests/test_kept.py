@@ -91,3 +91,22 @@ def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ConfigError, match=r"no run: it has no run\.toml\n  give the folder of"):
             read_run(place)
+
+
+def test_a_folder_of_several_runs_names_them(tmp_path: Path, folder: Path) -> None:
+    """A comparison's or a sweep's folder is called that; no list is longer than a screen."""
+    study = tmp_path / "study"
+    for i in range(10):
+        (study / f"cell{i}").mkdir(parents=True)
+        (study / f"cell{i}" / "run.toml").write_text("")
+    for file, what in {
+        "": "several runs",
+        "sweep.toml": "sweep",
+        "comparison.json": "comparison",
+    }.items():
+        if file:
+            (study / file).write_text("")
+        with pytest.raises(ConfigError, match=f"the folder of .*{what}, not of one run") as caught:
+            read_run(study)
+        assert f"{study / 'cell7'}\n    and 2 more" in str(caught.value)
+        assert "cell8" not in str(caught.value)

@@ -111,7 +111,7 @@ def test_a_cut_split_is_mentioned() -> None:
     assert plan.dev < 200
     assert 0 < plan.test < 1000
     assert [f"{plan.dev} of 200 dev" in note for note in plan.notes] == [True, False]
-    assert [f"{plan.test} of 1000 test" in note for note in plan.notes] == [False, True]
+    assert [f"{plan.test} of 1,000 test" in note for note in plan.notes] == [False, True]
 
 
 def test_a_test_split_that_cannot_be_scored_is_mentioned() -> None:
@@ -157,7 +157,7 @@ def test_what_is_used_is_gone(sizes: Sizes, limit: int, used: int, batch: int) -
     ledger.replay(gone)
     needed = total(price(batch), smallest(sizes))
     if not ledger.fits(needed):
-        with pytest.raises(BudgetTooSmall, match=f"at least {needed.prompts + used} prompts"):
+        with pytest.raises(BudgetTooSmall, match=f"at least {needed.prompts + used:,} prompts?"):
             make_plan(sizes, budget, price(batch), gone)
         return
     plan = make_plan(sizes, budget, price(batch), gone)
@@ -182,7 +182,7 @@ def test_dollars_are_part_of_the_refusal() -> None:
     def in_dollars(prompts: int, split: str = "train", *, filled: bool = True) -> Amount:
         return Amount(prompts, prompts, 10 * prompts, prompts / 1024)
 
-    with pytest.raises(BudgetTooSmall, match=r"of 0\.125 usd .* 0\.1406 USD"):
+    with pytest.raises(BudgetTooSmall, match=r"of \$0\.1250 .* \$0\.1406"):
         make_plan(sizes, Budget(usd=0.125), in_dollars)
     assert make_plan(sizes, Budget(usd=144 / 1024), in_dollars).dev == 32
 

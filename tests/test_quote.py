@@ -12,7 +12,7 @@ from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.plan import Ask
 from bdpl_async.scorer import Capabilities
 from bdpl_async.session import Session
-from bdpl_async.studies.quote import check_quote, quote, quoted
+from bdpl_async.studies.quote import affordable, check_quote, quote, quoted
 from bdpl_async.task import Task
 from tests.workbench import Length, write_task
 
@@ -49,5 +49,22 @@ def test_an_amount_is_told_as_far_as_it_is_known() -> None:
     """No tokens and no dollars where none are known; one request is no requests."""
     assert quoted(Amount(1, 12)) == "12 prompts in 1 request"
     assert quoted(Amount(2, 1200, 5000, 0.5)) == (
-        "1,200 prompts in 2 requests, about 5,000 tokens, 0.5000 USD"
+        "1,200 prompts in 2 requests, about 5,000 tokens, $0.5000"
     )
+
+
+@pytest.mark.parametrize(("prompts", "most"), [(3, 0), (4, 1), (15, 3), (16, 4), (99, 5)])
+def test_as_many_examples_as_the_budget_holds(tmp_path: Path, prompts: int, most: int) -> None:
+    """No more than there are, and none where not even one fits."""
+    prepared = session(tmp_path, prompts=prompts)
+    assert affordable(prepared, lambda number: [Ask(4 * number)], 5) == most
+
+
+def test_a_refusal_says_that_a_probe_is_part_of_it(tmp_path: Path) -> None:
+    """As long as the probe is still to come, and there is one."""
+    prepared = session(tmp_path, prompts=15, probes=3)
+    with pytest.raises(BudgetTooSmall, match="22 prompts in 5 requests, the probe included"):
+        check_quote(prepared, [Ask(16)], "scoring")
+    prepared.gate.ledger.replay(Amount(requests=1))
+    with pytest.raises(BudgetTooSmall, match=r"16 prompts in 2 requests$"):
+        check_quote(prepared, [Ask(16)], "scoring")

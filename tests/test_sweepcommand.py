@@ -51,8 +51,27 @@ def test_sweep(capsys: Capsys) -> None:
         f"[{i}/4] length={length} seed={seed}"
         for i, (length, seed) in enumerate([(2, 0), (2, 1), (3, 0), (3, 1)], start=1)
     ]
-    assert "length = 2" in done.out
+    assert max(map(len, done.err.splitlines()[1:])) <= 80
+    (head,) = [line for line in done.out.splitlines() if line.split()[:2] == ["length", "mean"]]
+    assert "95 % interval" in head
     assert str(Path("o", "sweep.svg")) in done.out
+
+
+def test_people_read_per_cent(capsys: Capsys) -> None:
+    """The means of the document's scores; seeds that agree have no interval of width zero."""
+    Path("s.toml").write_text(GRID.replace('"run.seed" = [0, 1]', '"run.seed" = [0]'))
+    one = command(capsys, "sweep", "s.toml", "--out", "one")
+    scores = [
+        row["dev"]["score"] for row in orjson.loads(Path("one/sweep.json").read_bytes())["rows"]
+    ]
+    told = [line.split() for line in one.out.splitlines() if line.startswith(("  2 ", "  3 "))]
+    assert [line[1] for line in told] == [f"{100 * score:.1f}" for score in scores]
+    assert all(line[-2:] == ["its", "examples"] for line in told)
+    same = ("--method", "empty", "--out", "same")
+    Path("s.toml").write_text(GRID)
+    done = command(capsys, "sweep", "s.toml", *same)
+    told = [line.split() for line in done.out.splitlines() if line.startswith(("  2 ", "  3 "))]
+    assert [line[2:] for line in told] == [["all", "alike", "2", "seeds"]] * 2
 
 
 def test_json(capsys: Capsys) -> None:
@@ -264,4 +283,4 @@ def test_a_budget_too_small_for_a_server_is_told_without_a_request(
     Path("s.toml").write_text('task = "task.toml"\n[grid]\n"budget.requests" = [500, 1]\n')
     done = command(capsys, "sweep", "s.toml", "--out", "o")
     assert done.code == 4
-    assert "s.toml: requests=1: the budget of 1 requests is too small" in done.err
+    assert "s.toml: requests=1: the budget of 1 request is too small" in done.err

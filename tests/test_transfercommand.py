@@ -6,7 +6,7 @@ import asyncio
 import csv
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,9 @@ from bdpl_async.scorer import Scorer
 from bdpl_async.session import Session
 from bdpl_async.studies import transferring
 from bdpl_providers.simulated import Simulated
-from tests.workbench import command, rows, write_task
+from tests.workbench import TESTED, command, finished_run, rows, write_task
 
 Capsys = pytest.CaptureFixture[str]
-TESTED = ('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "test.tsv"')
 MANUAL = ("length = 3", 'length = 3\nmanual = "warm and kind"')
 
 
@@ -34,19 +33,8 @@ MANUAL = ("length = 3", 'length = 3\nmanual = "warm and kind"')
 def _at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys) -> None:
     """A folder of one's own with a finished run on simulated/x in it."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "test.tsv").write_text(rows(16, 200))
-    write_task(tmp_path, TESTED, MANUAL)
-    done = command(capsys, "run", "task.toml", "--out", "run", "--ui", "none")
-    assert done.code == 0, done.err
-
-
-@pytest.fixture
-def _signals() -> Iterator[None]:
-    """What a command makes of signals is undone."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+    monkeypatch.setenv("COLUMNS", "80")
+    finished_run(tmp_path, capsys, MANUAL)
 
 
 def matrix(capsys: Capsys, *arguments: str) -> dict[str, Any]:
@@ -129,7 +117,8 @@ def test_the_cost_is_told_before_it_is_spent(capsys: Capsys) -> None:
     """A line a model on stderr, which --ui none hushes; other views are refused."""
     done = command(capsys, "transfer", "run", "--model", "simulated/y", "--json")
     assert done.code == 0
-    lines = done.err.splitlines()
+    assert max(map(len, done.err.splitlines())) <= 80
+    lines = done.err.replace("\n  ", " ").splitlines()
     assert [line.partition(" by ")[2].split()[0] for line in lines] == [
         "simulated/x",
         "simulated/y",
@@ -150,6 +139,17 @@ def test_text_fits_80_columns(capsys: Capsys) -> None:
     for i in range(4):
         assert f"-name-{i}" in done.out
     assert "* the model that the prompt was learned on" in done.out
+
+
+def test_people_read_per_cent_and_points(capsys: Capsys) -> None:
+    """The same numbers as in the document, which has fractions."""
+    cell = matrix(capsys)["rows"][0]["cells"][0]
+    out = command(capsys, "transfer", "run").out
+    low, high = (100 * end for end in cell["ci95"])
+    assert f"{100 * cell['score']:.1f}* [{low:.1f} {high:.1f}]" in out
+    low, high = (100 * end for end in cell["gain"]["ci95"])
+    assert f"{100 * cell['gain']['score']:+.1f}  [{low:+.1f} {high:+.1f}]" in out
+    assert f"p = {cell['gain']['p_value']:.3f}" in out
 
 
 def test_a_budget_too_small_is_refused_unsent(

@@ -57,6 +57,20 @@ def write_task(folder: Path, *changes: tuple[str, str], more: str = "") -> Path:
     return path
 
 
+TESTED = ('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "test.tsv"')
+"""The change that gives `TASK` a test split; `finished_run` writes its rows."""
+
+
+def finished_run(
+    folder: Path, capsys: pytest.CaptureFixture[str], *changes: tuple[str, str]
+) -> None:
+    """In `folder`, the current one: the task with 16 test rows, and a run of it in ``run``."""
+    (folder / "test.tsv").write_text(rows(16, 200))
+    write_task(folder, TESTED, *changes)
+    done = command(capsys, "run", "task.toml", "--out", "run", "--ui", "none")
+    assert done.code == 0, done.err
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command left: its exit code and what it printed."""

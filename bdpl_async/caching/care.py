@@ -18,19 +18,29 @@ from bdpl_async.caching.row import unpacked
 from bdpl_async.caching.table import SCHEMA, Foreign, Table, Unreadable
 from bdpl_async.errors import ConfigError
 
-__all__ = ["Stats", "Verdict", "prune", "stats", "verify"]
+__all__ = ["Stats", "Verdict", "prunable", "prune", "stats", "verify"]
 
 FINDINGS = 5  # of the integrity check, told at most
 ROWS = "SELECT rowid, key, value, checksum, created FROM answers NOT INDEXED ORDER BY rowid"
+TOKENS = (  # of entries that are answers; in the order of `bdpl_async.caching.row`
+    "SELECT count(*), coalesce(sum(json_extract(entry, '$[4]') + json_extract(entry, '$[5]')), 0)"
+    " FROM (SELECT CAST(value AS TEXT) AS entry FROM answers) WHERE json_valid(entry)"
+)
 OLDEST = "SELECT rowid FROM answers ORDER BY created, rowid LIMIT ?"
-REPAIR = "run: bdpl-async cache verify --repair"
+REPAIR = "if it is a cache, mend it: bdpl-async cache verify --repair --cache"
 
 Found = tuple[int, bytes, bytes, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What is in a file. Times are seconds since 1970; `bytes` counts the log too."""
+    """What is in a file. Times are seconds since 1970; `bytes` counts the log too.
+
+    Attributes:
+        schema: None where no file is.
+        prompts: entries that are answers of a model; the others are what was found out about it.
+        tokens: what these answers took, and spare whoever asks the same again.
+    """
 
     path: Path
     entries: int = 0
@@ -38,6 +48,8 @@ class Stats:
     oldest: int | None = None
     newest: int | None = None
     schema: int | None = None
+    prompts: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +91,36 @@ def stats(path: Path) -> Stats:
             entries, oldest, newest = table.db.execute(
                 "SELECT count(*), min(created), max(created) FROM answers"
             ).fetchone()
-            return Stats(place.path, entries, _size(place.path), oldest, newest, SCHEMA)
+            worth = table.db.execute(TOKENS).fetchone()
+            return Stats(place.path, entries, _size(place.path), oldest, newest, SCHEMA, *worth)
+
+
+def prunable(
+    path: Path,
+    *,
+    before: float | None = None,
+    most: int | None = None,
+    most_bytes: float | None = None,
+) -> int:
+    """As many entries as `prune` would remove; about as many where a size is given.
+
+    Raises:
+        ConfigError, OSError: as `prune`.
+    """
+    with _held(path) as place:
+        if place is None:
+            return 0
+        with _opened(place) as table:
+            entries, going = _count(table), 0
+            if before is not None:
+                query = "SELECT count(*) FROM answers WHERE created < ?"
+                going = table.db.execute(query, (before,)).fetchone()[0]
+            if most is not None:
+                going = max(going, entries - most)
+            if most_bytes is not None and entries:
+                staying = int(entries * most_bytes / _bytes(table))
+                going = max(going, entries - staying)
+            return going
 
 
 def prune(
@@ -220,7 +261,9 @@ def _opened(place: Place) -> Iterator[Table]:
         with _connected(place) as table, _judging(table):
             yield table
     except Unreadable as error:
-        raise ConfigError(f"{place.path}: cannot be read: {error}", hint=REPAIR) from None
+        raise ConfigError(
+            f"{place.path}: cannot be read: {error}", hint=f"{REPAIR} {place.path}"
+        ) from None
 
 
 @contextmanager

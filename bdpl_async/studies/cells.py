@@ -20,7 +20,6 @@ from bdpl_async.events import Event
 from bdpl_async.kept import Kept, finished, read_run
 from bdpl_async.run import Run
 from bdpl_async.scorer import Scorer
-from bdpl_async.studies.readback import read_back
 from bdpl_async.studies.reopening import same_data
 from bdpl_async.task import Task
 from bdpl_async.tuning import follow, opened
@@ -87,7 +86,7 @@ def find_cell(cell: Cell) -> Kept | None:
     _refuse_other(cell)
     if not finished(cell.out):
         return None
-    kept = read_back(cell.out)
+    kept = read_run(cell.out)
     if not same_data(kept, cell.task):
         raise ConfigError(f"{cell.out}: holds a run on other data", hint=HINT)
     return kept

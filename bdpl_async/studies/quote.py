@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
 from bdpl_async.budget import Amount
 from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.plan import Ask, total
 from bdpl_async.session import Session
+from bdpl_async.wording import counted, dollars
 
-__all__ = ["check_quote", "quote", "quoted"]
+__all__ = ["affordable", "check_quote", "quote", "quoted"]
 
 
 def quote(session: Session, asks: Sequence[Ask]) -> Amount:
@@ -26,9 +28,17 @@ def quote(session: Session, asks: Sequence[Ask]) -> Amount:
 def quoted(amount: Amount) -> str:
     """An amount in words; tokens and dollars where they are known."""
     return (
-        f"{amount.prompts:,} prompts in {amount.requests:,} request{'s' * (amount.requests != 1)}"
-        + (f", about {amount.tokens:,} tokens" if amount.tokens else "")
-        + (f", {amount.usd:.4f} USD" if amount.usd else "")
+        f"{counted(amount.prompts, 'prompt')} in {counted(amount.requests, 'request')}"
+        + (f", about {counted(amount.tokens, 'token')}" if amount.tokens else "")
+        + (f", {dollars(amount.usd)}" if amount.usd else "")
+    )
+
+
+def affordable(session: Session, asks: Callable[[int], Sequence[Ask]], count: int) -> int:
+    """The largest number of examples, `count` at most, whose asks the budget holds; 0 for none."""
+    affords = session.gate.forecast.affords
+    return bisect_right(
+        range(1, count + 1), False, key=lambda number: not affords(quote(session, asks(number)))
     )
 
 
@@ -46,13 +56,16 @@ def check_quote(
     Raises:
         BudgetTooSmall: saying what it takes.
     """
-    cost, ledger = quote(session, asks), session.gate.ledger
-    if session.gate.forecast.affords(cost):
+    gate = session.gate
+    cost, ledger = quote(session, asks), gate.ledger
+    if gate.forecast.affords(cost):
         return
     limit = ledger.shortage(cost) or "seconds"
-    granted = getattr(ledger.budget, limit)
+    amount = getattr(ledger.budget, limit)
+    granted = dollars(amount) if limit == "usd" else counted(amount, limit.removesuffix("s"))
+    probing = gate.capabilities.probes and not ledger.used.requests
     raise BudgetTooSmall(
-        f"{session.model}: the budget of {granted} {limit} is too small:"
-        f" {what} takes {quoted(cost)}",
+        f"{session.model}: the budget of {granted} is too small: {what} takes {quoted(cost)}"
+        + (", the probe included" if probing else ""),
         hint=hint,
     )

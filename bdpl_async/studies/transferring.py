@@ -29,6 +29,7 @@ from bdpl_async.studies.cells import Connect
 from bdpl_async.studies.quote import check_quote, quote, quoted
 from bdpl_async.task import Split, Task
 from bdpl_async.tuning import opened
+from bdpl_async.wording import counted
 
 __all__ = [
     "Column",
@@ -211,7 +212,8 @@ class _Job:
         count = len(split_of(self.task, self.split))
         texts = {prompt.text for prompt in self.prompts} - {""}
         asks = [Ask(len(texts) * count, self.split), Ask(count, self.split, filled=False)]
-        what = f"scoring {len(texts) + 1} prompts on {count} {self.split} examples"
+        prompts, rows = counted(len(texts) + 1, "prompt"), counted(count, f"{self.split} example")
+        what = f"scoring {prompts} on {rows}"
         check_quote(session, asks, what)
         return f"{what} by {session.model} takes at most {quoted(quote(session, asks))}"
 

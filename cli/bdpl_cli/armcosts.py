@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from bdpl_cli.plaintext import clean
+from bdpl_cli.columns import aligned, tail, wrapped
+from bdpl_cli.runcosts import usd
 
 if TYPE_CHECKING:
     from bdpl_async.estimate import Estimate
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["document", "lines"]
 
 COUNTS = ("requests", "prompts", "tokens")
+NAME = 28  # characters of an arm's name
 Found = Sequence[Sequence["Estimate"]]
 
 
@@ -48,33 +50,30 @@ def document(arms: Sequence[Arm], found: Found) -> dict[str, object]:
 def lines(arms: Sequence[Arm], found: Found) -> Iterator[str]:
     """The lines to print: an arm each, and the total."""
     everything = [one for estimates in found for one in estimates]
-    names = [clean(arm.name) for arm in arms]
-    width = max(len(name) for name in ("total", *names))
-    task = clean(arms[0].cells[0].task.name)
-    yield f"{task}, at most, with nothing cached; the budget is each run's own:"
-    yield _aligned(f"{'arm':{width}}", ("runs", *COUNTS, "USD"))
-    for name, estimates in zip(names, found, strict=True):
-        yield _line(f"{name:{width}}", estimates)
-    yield _line(f"{'total':{width}}", everything)
+    task = arms[0].cells[0].task.name
+    yield from wrapped(f"{task}: what a comparison takes at most; the budget is each run's own")
+    yield ""
+    rows: list[tuple[str, ...]] = [("arm", "runs", *COUNTS, "USD")]
+    rows += [_row(arm.name, estimates) for arm, estimates in zip(arms, found, strict=True)]
+    yield from (f"  {line}" for line in aligned([*rows, _row("total", everything)]))
+    yield ""
+    exact = all(one.exact for one in everything)
+    counts = "are counted" if exact else "are bounded by bytes where the tokenizer is unknown"
+    yield from wrapped(
+        f"Tokens {counts}; every text is taken as new, and what the cache holds is free."
+    )
     if any(one.usd is None for one in everything):
-        yield "  USD are unknown without --price-in and --price-out, or prices in [[models]]"
-    if not all(one.exact for one in everything):
-        yield "  tokens are bounded by bytes where the tokenizer is unknown"
+        yield from wrapped(
+            "USD are unknown without --price-in and --price-out, or prices in [[models]]."
+        )
     for note in _notes(arms, found):
-        yield f"note: {clean(note)}"
+        yield from wrapped(f"note: {note}")
 
 
-def _line(name: str, estimates: Sequence[Estimate]) -> str:
+def _row(name: str, estimates: Sequence[Estimate]) -> tuple[str, ...]:
     total = _total(estimates)
-    requests, prompts, tokens = (f"{total[key]:,}" for key in COUNTS)
-    usd = "unknown" if total["usd"] is None else f"{total['usd']:,.4f}"
-    return _aligned(name, (str(len(estimates)), requests, prompts, tokens, usd))
-
-
-def _aligned(name: str, cells: Sequence[str]) -> str:
-    widths = (5, 11, 11, 13, 11)
-    shown = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-    return f"  {name} {' '.join(shown)}"
+    counts = (f"{total[key]:,}" for key in COUNTS)
+    return (tail(name, NAME), f"{len(estimates):,}", *counts, usd(total["usd"]))
 
 
 def _total(estimates: Sequence[Estimate]) -> dict[str, float | None]:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from bdpl_cli.columns import wrapped
 from bdpl_cli.plaintext import clean
 
 if TYPE_CHECKING:
-    from bdpl_async.caching.care import Verdict
+    from collections.abc import Iterator, Mapping
+
+    from bdpl_async.caching.care import Stats, Verdict
 
 __all__ = ["prune", "stats", "verify"]
 
@@ -34,23 +37,52 @@ def stats(*, cache: Cache = None, json: Json = False) -> None:
     from bdpl_async.caching import care as cachecare
 
     found = cachecare.stats(_path(cache))
-    document: dict[str, object] = {
-        "path": str(found.path),
-        "entries": found.entries,
-        "bytes": found.bytes,
-        "oldest": _date(found.oldest),
-        "newest": _date(found.newest),
-        "schema": found.schema,
-    }
     if json:
-        _write(document)
+        _write(
+            {
+                "path": str(found.path),
+                "entries": found.entries,
+                "bytes": found.bytes,
+                "oldest": _date(found.oldest),
+                "newest": _date(found.newest),
+                "schema": found.schema,
+                "prompts": found.prompts,
+                "tokens": found.tokens,
+            }
+        )
+    elif found.schema is None:
+        print(f"{clean(str(found.path))}: not there yet; a run that asks a server makes it")
     elif not found.entries:
         print(f"{clean(str(found.path))}: empty")
     else:
-        print(
-            f"{clean(str(found.path))}: {found.entries:,} answers, {found.bytes / MB:.1f} MB,"
-            f" from {document['oldest']} to {document['newest']}, schema {found.schema}"
-        )
+        print("\n".join(_lines(found)))
+
+
+def _lines(found: Stats) -> Iterator[str]:
+    from bdpl_async.wording import counted
+
+    yield clean(str(found.path))
+    yield f"  {counted(found.entries, 'answer')}, {_megabytes(found.bytes)}"
+    if (age := _ages(found)) is not None:
+        yield f"  {age}"
+    spared = f"{counted(found.prompts, 'prompt')} and {counted(found.tokens, 'token')}"
+    yield f"  asking the same again spares {spared}"
+
+
+def _ages(found: Stats) -> str | None:
+    """How old the answers are; None where the file does not say."""
+    oldest, newest = _date(found.oldest), _date(found.newest)
+    if oldest is None or newest is None or found.oldest is None or found.newest is None:
+        return None
+    now = time.time()
+    if now - found.oldest < DAY:
+        return "less than a day old"
+    ages = (f"{max(0.0, now - then) / DAY:,.1f}" for then in (found.newest, found.oldest))
+    return f"{' to '.join(ages)} days old, from {oldest[:10]} to {newest[:10]}"
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / MB:,.1f} MB" if size >= MB / 10 else f"{1000 * size / MB:.0f} kB"
 
 
 def prune(
@@ -58,21 +90,17 @@ def prune(
     older_than: Annotated[float | None, Parameter(help="Remove what is older, in days")] = None,
     max_entries: Annotated[int | None, Parameter(help="Answers that may stay")] = None,
     max_mb: Annotated[float | None, Parameter(help="Size that the file may have, in MB")] = None,
+    dry_run: Annotated[bool, Parameter(help="Only say what would go", negative=())] = False,
     cache: Cache = None,
     json: Json = False,
 ) -> None:
     """Remove old answers, the oldest first, and give their room back."""
     from bdpl_async.caching import care as cachecare
-    from bdpl_async.errors import ConfigError
 
-    given = {"--older-than": older_than, "--max-entries": max_entries, "--max-mb": max_mb}
-    for option, value in given.items():
-        if value is not None and not 0 <= value < math.inf:
-            raise ConfigError(f"{option} {value}: must be 0 or more")
-    if all(value is None for value in given.values()):
-        raise ConfigError("cache prune: say what may go", hint=f"give {' or '.join(given)}")
+    _check_amounts({"--older-than": older_than, "--max-entries": max_entries, "--max-mb": max_mb})
     path = _path(cache)
-    removed = cachecare.prune(
+    remove = cachecare.prunable if dry_run else cachecare.prune
+    removed = remove(
         path,
         before=None if older_than is None else time.time() - older_than * DAY,
         most=max_entries,
@@ -81,12 +109,32 @@ def prune(
     left = cachecare.stats(path)
     if json:
         numbers = {"removed": removed, "entries": left.entries, "bytes": left.bytes}
-        _write({"path": str(left.path), **numbers})
+        _write({"path": str(left.path), **numbers, "dry_run": dry_run})
+        return
+    from bdpl_async.wording import counted
+
+    gone = counted(removed, "answer")
+    print(clean(str(left.path)))
+    if dry_run:
+        about = "about " if max_mb is not None else ""
+        print(f"  {about}{gone} of {left.entries:,} would go; nothing was removed")
     else:
-        print(
-            f"{clean(str(left.path))}: {removed:,} answers removed, {left.entries:,} left,"
-            f" {left.bytes / MB:.1f} MB"
-        )
+        print(f"  {gone} removed, {left.entries:,} left, {_megabytes(left.bytes)}")
+
+
+def _check_amounts(given: Mapping[str, float | None]) -> None:
+    """See to it that something may go.
+
+    Raises:
+        ConfigError: nothing is given, or no amount.
+    """
+    from bdpl_async.errors import ConfigError
+
+    for option, value in given.items():
+        if value is not None and not 0 <= value < math.inf:
+            raise ConfigError(f"{option} {value}: must be 0 or more")
+    if all(value is None for value in given.values()):
+        raise ConfigError("cache prune: say what may go", hint=f"give {' or '.join(given)}")
 
 
 def verify(
@@ -112,23 +160,27 @@ def verify(
             }
         )
     else:
-        print(f"{clean(str(found.path))}: {clean(_told(found))}")
+        print(clean(str(found.path)))
+        print("\n".join(wrapped(f"  {_told(found)}")))
     return 0 if found.fine else DAMAGED
 
 
 def _told(found: Verdict) -> str:
     """The verdict in one line."""
-    parts = [f"{found.entries:,} answers in order"]
+    from bdpl_async.wording import counted
+
+    parts = [f"{counted(found.entries, 'answer')} in order"]
     if found.damage:
         parts = [f"damaged ({found.damage})"]
         if found.repaired:
-            parts.append(f"{found.entries:,} answers saved")
+            parts.append(f"{counted(found.entries, 'answer')} saved")
     if found.bad:
-        parts.append(f"{found.bad:,} bad rows {'removed' if found.repaired else 'found'}")
+        did = "removed" if found.repaired else "found"
+        parts.append(f"{counted(found.bad, 'bad row')} {did}")
     if found.aside is not None:
-        parts.append(f"the old file is {found.aside.name}")
+        parts.append(f"the old file is now {found.aside.name}")
     if not found.fine:
-        parts.append("mend it with --repair")
+        parts.append("the same with --repair mends it")
     return "; ".join(parts)
 
 

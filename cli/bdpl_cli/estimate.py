@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from bdpl_cli.given import wanted
 from bdpl_cli.interrupts import finish
-from bdpl_cli.options import ArmOptions
+from bdpl_cli.options import EstimateOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def estimate(
     /,
     *,
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
-    options: ArmOptions = ArmOptions(),  # noqa: B008  frozen
+    options: EstimateOptions = EstimateOptions(),  # noqa: B008  frozen
 ) -> None:
     """Say what a run would send and cost; nothing is sent.
 
@@ -46,7 +46,7 @@ def estimate(
     _of_run(Task.from_toml(task, overrides=overrides), json)
 
 
-def _several(task: str, options: ArmOptions, overrides: Mapping[str, Value]) -> bool:
+def _several(task: str, options: EstimateOptions, overrides: Mapping[str, Value]) -> bool:
     """Whether that is a comparison and no single run."""
     from bdpl_async.config import load_config, resolve_task
 
@@ -56,6 +56,7 @@ def _several(task: str, options: ArmOptions, overrides: Mapping[str, Value]) -> 
 
 
 def _of_run(task: Task, json: bool) -> None:
+    from bdpl_cli.runcosts import lines
     from bdpl_cli.stdout import print_json
 
     found = finish(_estimated([task]))[0]
@@ -64,10 +65,12 @@ def _of_run(task: Task, json: bool) -> None:
         name = {"task": task.name, "model": config.model.name, "method": config.optimizer.method}
         print_json({**name, **asdict(found), "budget": config.budget.model_dump()})
     else:
-        _show(task, found)
+        print("\n".join(lines(task, found)))
 
 
-def _of_arms(task: str, options: ArmOptions, overrides: Mapping[str, Value], json: bool) -> None:
+def _of_arms(
+    task: str, options: EstimateOptions, overrides: Mapping[str, Value], json: bool
+) -> None:
     """Every run of a comparison, and all of them together."""
     from bdpl_async.studies.arms import plan_arms
     from bdpl_cli.armcosts import document, lines
@@ -86,30 +89,6 @@ async def _by_arm(arms: Sequence[Arm]) -> list[list[Estimate]]:
     return [await _estimated([cell.task for cell in arm.cells]) for arm in arms]
 
 
-def _show(task: Task, found: Estimate) -> None:
-    from bdpl_cli.plaintext import clean
-
-    counted = "exact counts" if found.exact else "bounded by bytes, since the tokenizer is unknown"
-    print(f"{clean(task.name)} on {clean(task.config.model.name)}, at most, with nothing cached:")
-    print(f"  requests  {found.requests:>12,}  of up to {found.batch} texts each")
-    print(f"  prompts   {found.prompts:>12,}  example evaluations")
-    print(f"  tokens    {found.tokens:>12,}  {counted}")
-    price = f"{found.usd:>12,.4f}" if found.usd is not None else f"{'unknown':>12}"
-    print(
-        f"  USD       {price}" + ("" if found.usd is not None else "  give --price-in, --price-out")
-    )
-    print(f"  updates   {found.updates:>12,}  {_bought(found)}")
-    print(f"  scored on {found.dev} dev and {found.test} test examples")
-    for note in found.notes:
-        print(f"note: {clean(note)}")
-
-
-def _bought(found: Estimate) -> str:
-    if found.budget_updates is None:
-        return "no budget limits them"
-    return f"the budget buys {found.budget_updates:,}"
-
-
 async def _estimated(tasks: Sequence[Task]) -> list[Estimate]:
     """One model's tasks, one after the other."""
     from bdpl_async.estimate import estimate as count
@@ -125,5 +104,5 @@ async def _estimated(tasks: Sequence[Task]) -> list[Estimate]:
             start = starting_prompt(task.config)
             vocabulary = candidates_with(start, task.vocabulary()) if searches(task.config) else ()
             session = Session.prepare(task, scorer, task.config)
-            found.append(await count(session, vocabulary, DEFAULT_STEPS))
+            found.append(await count(session, vocabulary, DEFAULT_STEPS, start))
     return found

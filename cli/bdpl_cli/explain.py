@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from bdpl_cli.given import changes, quiet
 from bdpl_cli.interrupts import Interrupt, finish
-from bdpl_cli.options import Options, Whole
+from bdpl_cli.options import ExplainOptions, Whole
 
 if TYPE_CHECKING:
     from bdpl_async.result import Totals
@@ -28,7 +28,7 @@ __all__ = ["explain"]
 
 
 def explain(
-    run: Annotated[Path, Parameter(help="RUN_DIR of the run to explain")],
+    run: Annotated[Path, Parameter(name="RUN_DIR", help="The folder of a run")],
     /,
     *,
     split: Annotated[Literal["dev", "test"], Parameter(help="Which examples")] = "dev",
@@ -40,7 +40,7 @@ def explain(
     ] = (),
     phrases: Annotated[bool, Parameter(help="Look for the nearest manual phrase")] = True,
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
-    options: Options = Options(),  # noqa: B008  frozen
+    options: ExplainOptions = ExplainOptions(),  # noqa: B008  frozen
 ) -> None:
     """Say what the learned tokens do; the budget is what is given here, not the run's own."""
     from bdpl_async.errors import ConfigError
@@ -129,30 +129,32 @@ def _check(session: Session, questions: Questions, split: str, examples: Split) 
     Raises:
         BudgetTooSmall: saying what it takes.
     """
-    from bdpl_async.studies.quote import check_quote, quote
+    from bdpl_async.studies.quote import affordable, check_quote
 
-    count, gate = len(examples), session.gate
-    asks = questions.asks(split, count)
-    if gate.forecast.affords(quote(session, asks)):
+    count = len(examples)
+    fits = affordable(session, lambda number: questions.asks(split, number), count)
+    if fits == count:
         return
-    fewer = range(count - 1, 0, -1)
-    costs = ((n, quote(session, questions.asks(split, n))) for n in fewer)
-    fits = next((n for n, cost in costs if gate.forecast.affords(cost)), None)
-    hint = f"--examples {fits} fits, " if fits is not None else ""
+    hint = f"--examples {fits} fits, " if fits else ""
     hint += "--no-phrases asks less" if questions.phrases else "or grant more"
-    check_quote(session, asks, _what(questions, split, count), hint=hint)
+    check_quote(session, questions.asks(split, count), _what(questions, split, count), hint=hint)
 
 
 def _what(questions: Questions, split: str, count: int) -> str:
-    return f"asking {len(questions.prompts)} prompts on {count} {split} examples"
+    from bdpl_async.wording import counted
+
+    return (
+        f"asking {counted(len(questions.prompts), 'prompt')} on"
+        f" {counted(count, f'{split} example')}"
+    )
 
 
 def _tell(session: Session, questions: Questions, split: str, examples: Split) -> None:
     """What it will take at most, before anything is sent."""
     from bdpl_async.studies.quote import quote, quoted
-    from bdpl_cli.plaintext import clean
+    from bdpl_cli.columns import wrapped
 
     what = _what(questions, split, len(examples))
     cost = quoted(quote(session, questions.asks(split, len(examples))))
     line = f"bdpl-async: {what} of {session.model} takes at most {cost}"
-    print(clean(line), file=sys.stderr)
+    print("\n".join(wrapped(line)), file=sys.stderr)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bdpl_async.errors import BdplError, UsageError
-from bdpl_async.kept import Kept
+from bdpl_async.kept import Kept, read_run
 from bdpl_async.result import Totals
 from bdpl_async.studies.dissection import Dissection
 from bdpl_async.studies.explanation import Flip, Flips, Place, flips, places
-from bdpl_async.studies.readback import read_back
 from bdpl_async.studies.reopening import reopen
 from bdpl_async.task import Task
 
@@ -112,7 +111,7 @@ def read(run: Path, split: str, limit: int | None) -> Explained:
     Raises:
         ConfigError: it is no folder of a finished run, or a file in it cannot be used.
     """
-    kept = read_back(run)
+    kept = read_run(run)
     result, policy = kept.result, kept.policy
     found = Explained(
         kept=kept,

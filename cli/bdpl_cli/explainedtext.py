@@ -1,19 +1,21 @@
-"""An explanation as lines of a terminal of 80 columns."""
+"""An explanation as lines of a terminal."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from math import log
 
+from bdpl_async.result import Result
 from bdpl_async.studies.dissection import Dissection, Effect, Likeness, Shift
 from bdpl_async.studies.explanation import Flip, Flips, Place
+from bdpl_async.wording import counted, percent, signed
+from bdpl_cli.columns import PIPE, short, wrapped
+from bdpl_cli.evaluated import told_usage
 from bdpl_cli.explained import Explained
 from bdpl_cli.plaintext import clean
 
 __all__ = ["lines"]
 
-WIDTH = 80
 TOKEN = 19
 SHOWN = 5  # flipped examples of each kind, unless the reader says
 NEAREST = 3
@@ -22,8 +24,8 @@ NEAREST = 3
 def lines(found: Explained) -> Iterator[str]:
     """The whole, for a person."""
     result = found.kept.result
-    yield clean(f"{result.task} on {result.model} by {result.method}, seed {result.seed}")
-    yield from _wrapped(f"prompt: {clean(result.prompt) or '(empty)'}")
+    yield from wrapped(f"{result.task} on {result.model} by {result.method}, seed {result.seed}")
+    yield f"prompt: {clean(result.prompt) or '(empty)'}"
     if found.places is not None:
         size = len(found.kept.policy.vocabulary) if found.kept.policy is not None else 1
         yield from _places(found.places, size)
@@ -32,11 +34,11 @@ def lines(found: Explained) -> Iterator[str]:
         yield from _effects(dissection, found.split)
         yield from _phrases(dissection.phrases)
         yield ""
-        yield f"asked: {usage.prompts:,} prompts in {usage.requests:,} requests"
+        yield from wrapped(f"asked: {told_usage(usage)}")
     if found.flips is not None:
         yield from _flips(found, found.flips)
     for note in found.notes:
-        yield from _wrapped(f"note: {clean(note)}")
+        yield from wrapped(f"note: {note}")
 
 
 def _places(rows: tuple[Place, ...], size: int) -> Iterator[str]:
@@ -51,8 +53,8 @@ def _places(rows: tuple[Place, ...], size: int) -> Iterator[str]:
             likely.insert(0, (row.token, row.probability or 0.0))
         for token, probability in (first, *likely):
             mark = "*" if token == row.token else ""
-            more = f" {_short(token, TOKEN)}{mark} {probability:.3f}"
-            if len(start) + len(more) > WIDTH:
+            more = f" {short(token, TOKEN)}{mark} {probability:.3f}"
+            if len(start) + len(more) > PIPE:
                 break
             start += more
         yield start
@@ -60,22 +62,23 @@ def _places(rows: tuple[Place, ...], size: int) -> Iterator[str]:
 
 def _effects(found: Dissection, split: str) -> Iterator[str]:
     full, name = found.full, found.full.metric
-    low, high = full.ci95
     loss = "" if found.loss is None else f", mean loss {found.loss:.3f}"
     yield ""
-    yield f"The whole prompt on {full.n} {split} examples: {name} {full.score:.3f}"
-    yield f"(95 %: {low:.3f} to {high:.3f}){loss}"
+    yield from wrapped(f"The whole prompt on {split}: {name} {percent(full)}{loss}")
     if not found.effects:
         return
     yield ""
-    yield "Without one token, less the whole prompt (95 % paired), and predictions changed"
-    yield f"  # {'left out':{TOKEN}} {_short(name, 8):>8} {'':15} {'loss':>7} {'':15} changed"
+    yield f"Without one token, less the whole prompt: {name} in points, mean loss in nats,"
+    yield "both with paired 95 % intervals, and how many predictions change"
+    yield f"  # {'left out':{TOKEN}} {short(name, 8):>8} {'':15} {'loss':>7} {'':15} changed"
     yield from map(_effect, found.effects)
 
 
 def _effect(row: Effect) -> str:
-    change = f"{row.gain.score:+8.3f} {_interval(row.gain.ci95):15}"
-    token = f"{_short(row.token, TOKEN):{TOKEN}}"
+    low, high = row.gain.ci95
+    ends = f"[{signed(low)} {signed(high)}]"
+    change = f"{signed(row.gain.score):>8} {ends:15}"
+    token = f"{short(row.token, TOKEN):{TOKEN}}"
     return f"{row.position:3} {token} {change} {_shift(row.loss)} {row.changed:7}"
 
 
@@ -87,34 +90,40 @@ def _phrases(rows: tuple[Likeness, ...]) -> Iterator[str]:
     yield "behaviour on these examples, not of meaning; divergence is Jensen-Shannon's."
     for row in rows[:NEAREST]:
         numbers = f"{row.divergence:7.4f} nats, {row.agreement:5.1f} % agree"
-        yield f"{numbers}  {_short(row.phrase, WIDTH - len(numbers) - 2)}"
+        yield f"{numbers}  {short(row.phrase, PIPE - len(numbers) - 2)}"
 
 
 def _flips(found: Explained, flips: Flips) -> Iterator[str]:
     yield ""
-    yield f"Learned against empty prompt on {flips.n} {found.split} examples, as the run asked:"
+    name = _noun(found.kept.result)
+    what = "Learned" if name == "learned" else "This"
+    examples = counted(flips.n, f"{found.split} example")
+    yield f"{what} against empty prompt on {examples}, as the run asked:"
     yield (
-        f"{len(flips.gained)} gained, {len(flips.lost)} lost, {flips.both_right} right with both,"
-        + (f" {flips.both_wrong} with neither")
+        f"{len(flips.gained):,} gained, {len(flips.lost):,} lost, {flips.both_right:,} right with"
+        f" both, {flips.both_wrong:,} with neither"
     )
     most = found.limit or SHOWN
     for title, rows in (("gained", flips.gained), ("lost", flips.lost)):
         if rows:
-            shown = f"the {most} clearest of {len(rows)}" if len(rows) > most else "all"
+            shown = f"the {most} clearest of {len(rows):,}" if len(rows) > most else "all"
             yield f"{title} ({shown}; in brackets nats by which the true label leads):"
         for flip in rows[:most]:
             yield from _flip(found, flip)
 
 
 def _flip(found: Explained, flip: Flip) -> Iterator[str]:
-    learned = f"learned {_said(found, flip.learned)} ({_margin(flip.margin)})"
+    learned = f"{_noun(found.kept.result)} {_said(found, flip.learned)} ({_margin(flip.margin)})"
     empty = f"empty {_said(found, flip.empty)} ({_margin(flip.empty_margin)})"
-    yield "  " + _short(
-        f"row {flip.row}, {_said(found, flip.label)}: {learned}, {empty}", WIDTH - 2
-    )
+    yield "  " + short(f"row {flip.row}, {_said(found, flip.label)}: {learned}, {empty}", PIPE - 2)
     columns = found.columns(flip)
     if columns is not None:
-        yield "    " + _short(" | ".join(columns.values()), WIDTH - 4)
+        yield "    " + short(" | ".join(columns.values()), PIPE - 4)
+
+
+def _noun(result: Result) -> str:
+    """What the prompt of a run is called beside the empty one."""
+    return "learned" if result.steps_done else "prompt"
 
 
 def _said(found: Explained, index: int) -> str:
@@ -137,13 +146,3 @@ def _shift(shift: Shift) -> str:
 
 def _interval(ends: tuple[float, float]) -> str:
     return f"[{ends[0]:+.3f} {ends[1]:+.3f}]"
-
-
-def _short(text: str, width: int) -> str:
-    """One line of `width` characters at most, safe to print."""
-    line = clean(" ".join(text.split()))
-    return line if len(line) <= width else line[: width - 3] + "..."
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")

@@ -209,7 +209,7 @@ class Findings:
     def _used(self) -> str:
         usage = self.usage
         tokens = usage.prompt_tokens + usage.completion_tokens
-        cost = f"USD {usage.usd:.6f}" if self.price or usage.usd else "no price is known"
+        cost = f"${usage.usd:.6f}" if self.price or usage.usd else "no price is known"
         cost = "free" if self.local else cost
         counts = {"request": usage.requests, "prompt": usage.prompts, "token": tokens}
         counted = ", ".join(f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in counts.items())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ from bdpl_async.rundir import write_atomically
 from bdpl_async.studies.spreadsheet import shown
 from bdpl_async.studies.transferring import Column, Entry, Mark, split_of
 from bdpl_async.task import Task
+from bdpl_async.wording import counted, signed
+from bdpl_cli.columns import PIPE, short, tail, wrapped
 from bdpl_cli.plaintext import clean
 
 __all__ = ["Matrix"]
 
-WIDTH = 80
 NAME = 8
 CELL = 24  # of a model's column; three stand side by side
 HEAD = (
@@ -122,26 +122,27 @@ class Matrix:
     def lines(self) -> Iterator[str]:
         """The matrix for a person, three models side by side."""
         name, metric = clean(self.task.name), self.task.metric
-        count = len(split_of(self.task, self.split))
-        yield f"{name}: {metric} on {count} {self.split} examples [95 % interval]"
-        yield "below it the gain over the empty prompt on that model [95 %, paired] and its p"
+        rows = counted(len(split_of(self.task, self.split)), f"{self.split} example")
+        yield from wrapped(f"{name}: {metric} in per cent on {rows} [95 % interval]")
+        yield "below it the gain over the empty prompt on that model, in points [95 %,"
+        yield "paired], and its p"
         if any(entry.role == "learned" for entry in self.entries):
             yield "* the model that the prompt was learned on"
         yield ""
         for number, entry in enumerate(self.entries, start=1):
-            yield _short(f"{_name(entry, number):{NAME}}{_told(entry)}", WIDTH)
-        across = (WIDTH - NAME) // CELL
+            yield f"{_name(entry, number):{NAME}}{short(_told(entry), PIPE - NAME)}"
+        across = (PIPE - NAME) // CELL
         for first in range(0, len(self.columns), across):
             yield ""
             yield from self._block(self.columns[first : first + across])
         for column in self.columns:
             if column.failure is not None:
-                yield from _wrapped(f"{column.model}: {column.failure.args[0]}")
+                yield from wrapped(f"{column.model}: {column.failure.args[0]}")
         for note in self.notes:
-            yield from _wrapped(f"note: {note}")
+            yield from wrapped(f"note: {note}")
 
     def _block(self, columns: list[Column]) -> Iterator[str]:
-        heads = (f"{_tail(column.model, CELL - 1):{CELL}}" for column in columns)
+        heads = (f"{tail(column.model, CELL - 1):{CELL}}" for column in columns)
         yield f"{'':{NAME}}{''.join(heads)}".rstrip()
         for place, entry in enumerate(self.entries):
             cells = [_shown(column.marks[place] if column.marks else None) for column in columns]
@@ -184,11 +185,13 @@ def _shown(mark: Mark | None) -> tuple[str, str, str]:
         return "failed", "", ""
     found, gain = mark.evaluation, mark.gain
     low, high = found.ci95
-    score = f"{found.score:.3f}{'*' if mark.here else ' '} [{low:.3f} {high:.3f}]"
+    star = "*" if mark.here else " "
+    score = f"{100 * found.score:5.1f}{star} [{100 * low:.1f} {100 * high:.1f}]"
     if gain is None:
         return score, "", ""
     low, high = gain.ci95
-    return score, f"{gain.score:+.3f} [{low:+.3f} {high:+.3f}]", f"p = {gain.p_value:.2g}"
+    chance = "p < 0.001" if gain.p_value < 0.001 else f"p = {gain.p_value:.3f}"
+    return score, f"{signed(gain.score):>5}  [{signed(low)} {signed(high)}]", chance
 
 
 def _name(entry: Entry, number: int) -> str:
@@ -199,18 +202,3 @@ def _told(entry: Entry) -> str:
     if entry.role != "learned":
         return repr(entry.prompt.text)
     return f"{entry.run} ({entry.method}, seed {entry.seed}): {entry.prompt.text}"
-
-
-def _short(text: str, width: int) -> str:
-    line = clean(text)
-    return line if len(line) <= width else line[: width - 3] + "..."
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(clean(text), WIDTH, subsequent_indent="  ")
-
-
-def _tail(text: str, width: int) -> str:
-    """The end of a name, which tells models apart."""
-    line = clean(text)
-    return line if len(line) <= width else "..." + line[3 - width :]

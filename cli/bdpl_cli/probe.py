@@ -27,13 +27,13 @@ What is not known is null. Exit codes: 0 a run could use the model, 2 bad option
 from __future__ import annotations
 
 from dataclasses import replace
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from bdpl_cli.columns import room
 from bdpl_cli.interrupts import Interrupt, finish
-from bdpl_cli.options import Options
+from bdpl_cli.options import ProbeOptions
 from bdpl_cli.waiting import telling
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def probe(
         Parameter(help="A label word, as in --label ' Yes'", negative=(), show_default=False),
     ] = (),
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
-    options: Options = Options(),  # noqa: B008  frozen
+    options: ProbeOptions = ProbeOptions(),  # noqa: B008  frozen
 ) -> None:
     """Ask one model what it can do."""
     from bdpl_cli.stdout import print_json
@@ -72,7 +72,7 @@ def probe(
     if json:
         print_json(found.document())
     else:
-        print("\n".join(found.lines(get_terminal_size(fallback=(100, 24)).columns)), flush=True)
+        print("\n".join(found.lines(room())), flush=True)
     if trouble is not None:
         raise trouble
 

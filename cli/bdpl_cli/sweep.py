@@ -13,7 +13,8 @@ from cyclopts import Parameter
 
 from bdpl_cli.given import quiet
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
-from bdpl_cli.options import PATHS, Options, Whole
+from bdpl_cli.optionkeys import SEARCH, WHERE
+from bdpl_cli.options import PATHS, SweepOptions, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,26 +26,18 @@ if TYPE_CHECKING:
 
 __all__ = ["sweep"]
 
-FEW = 5  # seeds below which an interval over them is a guess
-GRID, WHERE = "Grid", "Where it runs"
-WHERE_WIDTH = 40  # characters of a value
-
 
 def sweep(
     file: Annotated[Path, Parameter(name="SWEEP", help="A .toml file, see below")],
     /,
     *,
-    seeds: Annotated[
-        Whole | None, Parameter(help="N for the seeds 0..N-1 [run.seed]", group=GRID)
-    ] = None,
-    json: Annotated[
-        bool, Parameter(help="One JSON document on stdout", negative=(), group=GRID)
-    ] = False,
+    seeds: Annotated[Whole | None, Parameter(help="So many: seeds 0..N-1", group=SEARCH)] = None,
+    json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
     executor: Annotated[
         Literal["local", "ray"], Parameter(help="local, or ray: not built yet", group=WHERE)
     ] = "local",
     address: Annotated[str | None, Parameter(help="Of a Ray cluster", group=WHERE)] = None,
-    options: Options = Options(),  # noqa: B008  frozen
+    options: SweepOptions = SweepOptions(),  # noqa: B008  frozen
 ) -> int:
     """Run a grid of runs, resumable as a whole."""
     from bdpl_async.errors import BdplError
@@ -126,9 +119,12 @@ class _Teller:
 
     def begin(self, done: int, out: str) -> None:
         """So many cells are there already."""
+        from bdpl_async.wording import counted
+
         self._done = done
-        there = f", {done} of them done already" if done else ""
-        self._say(f"sweep: {self._cells} cells{there}, in {out}")
+        there = f", {done:,} of them done already" if done else ""
+        if not self._quiet:  # a folder's name stays whole
+            print(f"sweep: {counted(self._cells, 'cell')}{there}, in {out}", file=sys.stderr)
 
     def hear(self, event: Event) -> None:
         """What a run notes is told once in a sweep."""
@@ -140,26 +136,20 @@ class _Teller:
 
     def with_row(self, keep: Callable[[Row], None]) -> Callable[[Row], None]:
         """Keep a row, then tell of it."""
+        from bdpl_cli.sweeptext import found
 
         def told(row: Row) -> None:
             keep(row)
             self._done += 1
-            self._say(f"[{self._done}/{self._cells}] {row.point.label}: {_found(row)}")
+            self._say(f"[{self._done}/{self._cells}] {row.point.label}: {found(row)}")
 
         return told
 
     def _say(self, line: str) -> None:
-        from bdpl_cli.plaintext import clean
+        from bdpl_cli.columns import wrapped
 
         if not self._quiet:
-            print(clean(line), file=sys.stderr, flush=True)
-
-
-def _found(row: Row) -> str:
-    result, usage = row.result, row.result.usage
-    split, scored = ("test", result.test) if result.test else ("dev", result.dev)
-    score = f"{split} {scored.score:.4f}" if scored else "no score"
-    return f"{score}, {usage.prompts:,} prompts, {usage.seconds:.0f} s ({result.stop_reason})"
+            print("\n".join(wrapped(line)), file=sys.stderr, flush=True)
 
 
 def _say_how_to_go_on(folder: SweepDir) -> None:
@@ -171,21 +161,23 @@ def _say_how_to_go_on(folder: SweepDir) -> None:
     done, cells = len(folder.rows), len(folder.sweep.points)
     file, out = folder.path / "sweep.toml", folder.path
     command = shlex.join(["bdpl-async", "sweep", str(file), "--out", str(out)])
-    print(clean(f"bdpl-async: {done} of {cells} cells are done; go on with"), file=sys.stderr)
+    print(f"bdpl-async: {done:,} of {cells:,} cells are done; go on with", file=sys.stderr)
     print(clean(f"  {command}"), file=sys.stderr)
 
 
 def _finish(folder: SweepDir, json: bool) -> None:
     """Draw, and print what was found."""
+    from bdpl_cli.plaintext import clean
     from bdpl_cli.stdout import print_json
+    from bdpl_cli.sweeptext import lines
 
     drawn = _draw(folder)
     if json:
         print_json(folder.document())
         return
-    _show(folder)
-    names = ["sweep.csv", "sweep.json", *(["sweep.svg"] if drawn else [])]
-    print(f"wrote {', '.join(str(folder.path / name) for name in names)}")
+    print("\n".join(lines(folder.sweep, folder.rows)))
+    for name in ("sweep.csv", "sweep.json", *(["sweep.svg"] if drawn else [])):
+        print(clean(f"wrote {folder.path / name}"))
 
 
 def _draw(folder: SweepDir) -> bool:
@@ -200,22 +192,3 @@ def _draw(folder: SweepDir) -> bool:
         return False
     write_atomically(folder.path / "sweep.svg", picture)
     return True
-
-
-def _show(folder: SweepDir) -> None:
-    """The means, a line each."""
-    from bdpl_async.studies.grid import short
-    from bdpl_cli.plaintext import clean
-    from bdpl_cli.plots import curves
-
-    measured, lines = curves(folder.sweep, folder.rows)
-    print(clean(f"{folder.sweep.name}: {measured}, mean over seeds and its 95 % interval"))
-    for curve in lines:
-        if curve.line:
-            print(f"{curve.label}:")
-        for spot in curve.spots:
-            where = clean(f"{short(folder.sweep.x)} = {str(spot.x)[:WHERE_WIDTH]}")
-            runs = "1 run, over its examples" if spot.runs == 1 else f"{spot.runs} runs"
-            print(f"  {where:<24} {spot.mean:.4f}  ({spot.low:.4f} to {spot.high:.4f}, {runs})")
-    if any(1 < spot.runs < FEW for curve in lines for spot in curve.spots):
-        print(f"note: fewer than {FEW} runs say little about their spread; take more seeds")

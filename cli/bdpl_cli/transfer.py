@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from bdpl_cli.columns import wrapped
 from bdpl_cli.given import changes, quiet
 from bdpl_cli.interrupts import Interrupt, finish
-from bdpl_cli.options import Options
-from bdpl_cli.plaintext import clean
+from bdpl_cli.options import TransferOptions
 
 if TYPE_CHECKING:
     from bdpl_async.config import Config, ModelTable
@@ -26,7 +26,7 @@ __all__ = ["transfer"]
 
 
 def transfer(
-    *runs: Annotated[Path, Parameter(help="RUN_DIRs of one task")],
+    *runs: Annotated[Path, Parameter(name="RUN_DIR", help="Folders of runs of one task")],
     model: Annotated[
         tuple[str, ...],
         Parameter(name="--model", help="PROVIDER/NAME; may be repeated", negative=()),
@@ -37,7 +37,7 @@ def transfer(
     own: Annotated[bool, Parameter(help="Also the models that the prompts were learned on")] = True,
     split: Annotated[Literal["train", "dev", "test"], Parameter(help="Which examples")] = "test",
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
-    options: Options = Options(),  # noqa: B008  frozen
+    options: TransferOptions = TransferOptions(),  # noqa: B008  frozen
 ) -> None:
     """Score learned prompts on other models; the budget is given here and holds for each model."""
     from bdpl_async.studies.transferring import entries, for_model
@@ -72,14 +72,14 @@ def _reopened(
         UsageError: no runs, or one of them, its data or an option cannot be used.
     """
     from bdpl_async.errors import ConfigError
-    from bdpl_async.studies.readback import read_back
+    from bdpl_async.kept import read_run
     from bdpl_async.studies.reopening import reconfigured, reopen
     from bdpl_async.studies.transferring import same_task
 
     if not runs:
         raise ConfigError("transfer: give at least one RUN_DIR")
     ours = {key: value for key, value in given.items() if not key.startswith("model.")}
-    kept = [read_back(run) for run in runs]
+    kept = [read_run(run) for run in runs]
     tasks = [reopen(one, reconfigured(one, ours)) for one in kept]
     same_task([(one.path, task) for one, task in zip(kept, tasks, strict=True)], split)
     return kept, tasks
@@ -182,7 +182,7 @@ async def _columns(
 
 
 def _tell(cost: str) -> None:
-    print(clean(f"bdpl-async: {cost}"), file=sys.stderr)
+    print("\n".join(wrapped(f"bdpl-async: {cost}")), file=sys.stderr)
 
 
 class _Halting:

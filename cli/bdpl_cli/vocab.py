@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bdpl_cli.options import Options
+from bdpl_cli.options import VocabOptions
 from bdpl_cli.plaintext import clean
 
 __all__ = ["vocab"]
@@ -18,11 +18,12 @@ def vocab(
     task: Annotated[str, Parameter(help="A .toml file or a built-in name")],
     /,
     *,
-    options: Options = Options(),  # noqa: B008  frozen
+    options: VocabOptions = VocabOptions(),  # noqa: B008  frozen
 ) -> None:
     """Build the candidates of a task, one a line; ``--out FILE`` or stdout."""
     from bdpl_async.errors import ConfigError
     from bdpl_async.task import Task
+    from bdpl_async.wording import counted
 
     loaded = Task.from_toml(task, overrides=options.overrides())
     candidates = loaded.vocabulary()
@@ -32,6 +33,7 @@ def vocab(
         return
     try:
         Path(options.out).write_text(lines, encoding="utf-8")
-        print(f"{len(candidates)} candidates written to {clean(options.out)}", file=sys.stderr)
+        written = counted(len(candidates), "candidate")
+        print(f"{written} written to {clean(options.out)}", file=sys.stderr)
     except OSError as error:
         raise ConfigError(f"--out {options.out}: cannot be written: {error.strerror}") from None

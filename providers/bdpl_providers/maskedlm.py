@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bdpl_async.errors import BdplError, ProviderRefused, UsageError
 from bdpl_providers.assembly import Assembler, Row
+from bdpl_providers.hubreach import hub_answers
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,7 @@ AGREEMENT = 1e-3
 """Largest difference in logits between the short way to the mask and the model's own, float32."""
 
 HINT = "take a folder or hub id of a masked language model with safetensors weights"
+OFFLINE = "roberta/builtin ships with the package and needs no network; a folder needs none either"
 
 DTYPES = {"float32": "float32", "bf16": "bfloat16", "bfloat16": "bfloat16", "float16": "float16"}
 
@@ -167,7 +169,9 @@ def load(
 
     place = device or _fastest()
     # Safetensors only, and no code from the repository: a model file must not run anything.
-    options = {"trust_remote_code": False, "local_files_only": Path(source).is_dir()}
+    here = Path(source).is_dir()
+    reached = not here and hub_answers(source)
+    options = {"trust_remote_code": False, "local_files_only": not reached}
     try:
         with _quiet():
             model, report = AutoModelForMaskedLM.from_pretrained(
@@ -185,10 +189,18 @@ def load(
     except BdplError:
         raise
     except Exception as error:  # loaders raise anything: OSError, SafetensorError, bare Exception
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ProviderRefused(
-            f"{name}: cannot be loaded as a masked language model: {reason}", hint=HINT
-        ) from error
+        raise _unusable(name, error, cut_off=not (here or reached)) from error
+
+
+def _unusable(name: str, error: Exception, *, cut_off: bool) -> ProviderRefused:
+    """What a loader's error comes to; `cut_off` if there was no hub to load from."""
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if cut_off and isinstance(error, OSError):
+        reason = "the hub cannot be reached, and the model is not in its cache here"
+    return ProviderRefused(
+        f"{name}: cannot be loaded as a masked language model: {reason}",
+        hint=OFFLINE if cut_off else HINT,
+    )
 
 
 def _need_libraries(name: str) -> None:

@@ -1,7 +1,7 @@
-"""A run's folder, read back by a study: what it left has to fit the configuration beside it.
+"""Whether what a run left fits the configuration beside it.
 
-Files may have been edited since; what does not fit is refused by name, before anything is asked
-or counted with it.
+Files may have been edited since. What does not fit is named, before anything is asked or counted
+with it.
 """
 
 from __future__ import annotations
@@ -9,40 +9,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from numbers import Real
-from pathlib import Path
 from typing import Final
 
 from bdpl_async.answers import Answers
-from bdpl_async.errors import ConfigError
+from bdpl_async.config import Config
 from bdpl_async.evaluation import Evaluation
-from bdpl_async.kept import Kept, read_run
 from bdpl_async.result import Result
 
-__all__ = ["read_back"]
+__all__ = ["discord"]
 
-HINT: Final = "give the folder of a finished run, as the run left it"
 TEXTS: Final = ("task", "model", "method", "prompt", "stop_reason", "data_sha256")
+Kept = Mapping[str, Mapping[str, Answers]]
 
 
-def read_back(path: Path) -> Kept:
-    """Everything that the run in `path` left, its parts in accord with each other.
+def discord(config: Config, result: Result, answers: Kept) -> str | None:
+    """What of a run's files was changed, in words; None where all parts are in accord.
 
-    Raises:
-        ConfigError: it is no folder of a finished run, or a file in it was changed.
+    Args:
+        config: of run.toml.
+        result: of result.json.
+        answers: of answers.json: split -> role -> answers.
     """
-    try:
-        kept = read_run(path)
-    except OverflowError as error:
-        raise ConfigError(f"{path}: a file is not as a run writes it: {error}", hint=HINT) from None
-    found = _result(kept) or _answers(kept)
-    if found is not None:
-        raise ConfigError(f"{path}: {found}", hint=HINT)
-    return kept
+    return _of_result(config, result) or _of_answers(answers, len(config.task.labels))
 
 
-def _result(kept: Kept) -> str | None:
+def _of_result(config: Config, result: Result) -> str | None:
     """What is wrong with result.json, if anything is."""
-    result, config = kept.result, kept.config
     texts = {name: getattr(result, name) for name in TEXTS}
     numbers: dict[str, object] = {"seed": result.seed, "steps_done": result.steps_done}
     numbers |= {f"usage.{name}": value for name, value in asdict(result.usage).items()}
@@ -78,10 +70,9 @@ def _scores(result: Result) -> Mapping[str, Evaluation]:
     return {name: scored for name, scored in sides.items() if scored is not None}
 
 
-def _answers(kept: Kept) -> str | None:
+def _of_answers(answers: Kept, count: int) -> str | None:
     """What is wrong with answers.json, if anything is."""
-    count = len(kept.config.task.labels)
-    for split, roles in kept.answers.items():
+    for split, roles in answers.items():
         for role, found in roles.items():
             if not _fits(found, count):
                 return f"answers.json: {split}, {role}: not the answers of {count} labels"

@@ -1,4 +1,4 @@
-"""A run's folder, read back: what was changed since is refused by name."""
+"""The rules of `bdpl_async.accord`: what was changed in a run's folder is refused by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import bdpl_async as bdpl
 from bdpl_async.errors import ConfigError
-from bdpl_async.studies.readback import read_back
+from bdpl_async.kept import read_run
 from bdpl_async.task import Task
 from bdpl_providers.simulated import Simulated
 from tests.workbench import write_task
@@ -29,7 +29,7 @@ async def run(tmp_path: Path) -> Path:
 
 def test_an_untouched_run_is_read(run: Path) -> None:
     """All of it."""
-    kept = read_back(run)
+    kept = read_run(run)
     assert kept.result.dev is not None
     assert set(kept.answers["dev"]) == {"learned", "empty"}
 
@@ -71,6 +71,6 @@ def test_what_was_changed_is_refused(run: Path, name: str, change: Change, part:
     change(document)
     (run / name).write_text(json.dumps(document))
     with pytest.raises(ConfigError) as caught:
-        read_back(run)
+        read_run(run)
     assert str(run) in str(caught.value)
     assert part in str(caught.value)
