@@ -9,6 +9,7 @@ run needs no generator's state to go on where it stopped.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -131,13 +132,14 @@ class Run:
         return self._learning.plan
 
     async def events(self) -> AsyncIterator[Event]:
-        """Run to the end; the last event is `Finished`, also when interrupted.
+        """Run to the end; the last event is `Finished`, also when interrupted or cancelled.
 
         Raises:
             ProviderError: the model's side gave up; after `Finished`.
             BudgetTooSmall: the seconds turned out not to buy one update; after `Finished`.
+            CancelledError: the caller was cancelled, as by a notebook's stop; after `Finished`.
         """
-        failure: BdplError | None = None
+        failure: BaseException | None = None
         started, *found = opening(self.session, self._plan, self._learning.step_limit)
         for event in (started, *self._notices.new(found[0].t), *found):
             yield event
@@ -148,6 +150,8 @@ class Run:
                 yield event
         except Stopped:
             self._reason = "interrupted"
+        except asyncio.CancelledError as error:
+            self._reason, failure = "interrupted", error
         except BudgetExhausted as error:
             self._reason = "budget"
             self._notices.add(str(error))

@@ -25,6 +25,7 @@ from bdpl_async.errors import (
     RequestFailed,
 )
 from bdpl_async.events import Evaluated, Event, Finished, Note, Retry, Started, Step, to_json
+from bdpl_async.kept import read_run
 from bdpl_async.losses import cross_entropy
 from bdpl_async.plan import Sizes, make_plan
 from bdpl_async.pulse import PHASES
@@ -858,3 +859,26 @@ async def test_a_pulse_at_every_event(build: Build) -> None:
     assert pulses[-1].kept.prompts == 0
     assert searching[-1].planned is not None
     assert abs(searching[-1].steps - searching[-1].planned) <= 1
+
+
+async def test_a_cancelled_run_says_so(build: Build, tmp_path: Path) -> None:
+    """Whoever cancels `tune`, a notebook's stop button say, finds what is known in RUN_DIR."""
+    seen: list[Event] = []
+    learning = asyncio.Event()
+
+    def hear(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, Step):
+            learning.set()
+
+    tuning = asyncio.ensure_future(tune(build(), simulated(), out=tmp_path / "out", on_event=hear))
+    await learning.wait()
+    tuning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tuning
+    last = seen[-1]
+    assert isinstance(last, Finished)
+    assert last.result.stop_reason == "interrupted"
+    kept = read_run(tmp_path / "out")
+    assert kept.result.stop_reason == "interrupted"
+    assert kept.result.steps_done == last.result.steps_done > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bdpl_async.evaluation import Evaluation, Gain
-from bdpl_async.events import Event, Finished, Note, Step
+from bdpl_async.events import Event, Finished, Note, Retry, Step
+from bdpl_async.pulse import Pulse
 from bdpl_async.result import Baseline, Totals
+from bdpl_cli.interrupts import Interrupt
 from bdpl_cli.plaintext import clean
 from bdpl_cli.stdout import until_closed
-from bdpl_cli.views import make_view, percent
+from bdpl_cli.views import make_view, percent, watching
 from tests.test_events import EVALUATED, EVENTS, STARTED, STEP
 from tests.test_result import RESULT
 
 EVIL = "\x1b]0;owned\x07\x1b[31mred\r\n\x9b2J\x7f"
 ALL: list[Event] = [*EVENTS, Finished(5.0, RESULT)]
+
+
+class Stop(Interrupt):
+    """Listens to no signals."""
+
+    def __init__(self) -> None:
+        pass
 
 
 def printed(ui: str, events: list[Event], capsys: pytest.CaptureFixture[str]) -> str:
@@ -54,7 +64,7 @@ def test_plain_is_safe(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     lines = printed("plain", events, capsys).splitlines()
     assert all(line.isprintable() for line in lines)
-    assert sum("owned" in line for line in lines) == 5
+    assert sum("owned" in line for line in lines) == 4
 
 
 def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +77,85 @@ def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
         "saved in there",
     ):
         assert part in text
-    assert "learned prompt on dev: 50.0 % (95 %: 25.0 to 75.0, n=8)  a b" in text
+    assert "learned prompt on dev: 50.0 % (95 %: 25.0 to 75.0, n=8)\n" in text
+
+
+def test_the_prompt_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A long prompt stands whole on one line at the end, to be copied, and nowhere else."""
+    long = "word " * 60 + "end"
+    events: list[Event] = [
+        STARTED,
+        replace(STEP, prompt=long),
+        replace(EVALUATED, prompt=long),
+        Finished(5.0, replace(RESULT, prompt=long)),
+    ]
+    lines = printed("plain", events, capsys).splitlines()
+    assert [line for line in lines if "end" in line] == [f"learned prompt: {long}"]
+
+
+def test_no_line_is_too_long_for_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal only a prompt may take more than 80 columns; notes go on below."""
+    events: list[Event] = [
+        replace(STARTED, task="t" * 30, model="m/" + "x" * 30),
+        Retry(0.75, attempt=2, wait=0.25, reason="the server is busy " * 9),
+        replace(STEP, prompt="word " * 60),
+        Note(4.0, "something to know " * 20),
+        Finished(5.0, replace(RESULT, usage=Totals(10**6, 10**7, 10**8, 10**8, 9.5, 10**6, 99))),
+    ]
+    lines = printed("plain", events, capsys).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("something" in line for line in lines) > 3
+
+
+@pytest.mark.parametrize("method", ["manual", "empty", "calibration"])
+def test_what_was_not_learned_is_not_called_so(
+    method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A method that does not search has a prompt, not a learned prompt."""
+    events: list[Event] = [
+        replace(STARTED, method=method),
+        EVALUATED,
+        Finished(5.0, replace(RESULT, steps_done=0)),
+    ]
+    said = printed("plain", events, capsys)
+    assert "\nprompt on dev: 50.0 %" in said
+    assert "\nprompt: good day" in said
+    assert "learned" not in said
+
+
+def test_what_is_not_known_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A method without distributions shows no entropy of zero, and no empty prompt."""
+    bare = replace(STEP, entropy=0.0, spread=(), prompt="")
+    assert "entropy" not in printed("plain", [bare], capsys)
+    sure = replace(STEP, entropy=-1e-9, spread=(0.0,))
+    assert "entropy 0.00" in printed("plain", [sure], capsys)
+
+
+def test_one_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    """One update, one request, one prompt."""
+    result = replace(RESULT, steps_done=1, usage=Totals(requests=1, prompts=1))
+    said = printed("plain", [Finished(5.0, result)], capsys)
+    assert "done (steps): 1 update, 1 prompt in 1 request, 0.0 s" in said
+
+
+def test_a_screen_needs_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--ui rich without one gives plain lines, and one line on stderr that says why."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    async def told(ui: str) -> None:
+        async with watching(
+            ui, Path("there"), lambda: Pulse(0.0, "search", 0, None), Stop()
+        ) as view:
+            view(STARTED)
+
+    for ui, lines in (("rich", 1), ("auto", 0), ("plain", 0)):
+        asyncio.run(told(ui))
+        out, err = capsys.readouterr()
+        assert out.startswith("t: bdpl on m")
+        assert len(err.splitlines()) == lines
+        assert ("no terminal" in err) == bool(lines)
 
 
 def test_plain_is_calm(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from bdpl_async.config import Config
-from bdpl_async.errors import ConfigError
 from bdpl_async.scorer import Scorer
 from bdpl_async.unbuilt import refuse_unbuilt
 from bdpl_providers import connect
@@ -20,8 +19,6 @@ def connected(config: Config, *, sends: bool = True) -> AbstractAsyncContextMana
         ConfigError: a setting that is not built yet, or an unknown provider.
     """
     refuse_unbuilt(config)
-    if config.run.ui == "rich":
-        raise ConfigError("run.ui: not built yet", hint="take auto, plain, json or none")
     model = config.model
     return connect(
         model.name,

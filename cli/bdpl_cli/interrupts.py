@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TypeVar
 
 __all__ = ["INTERRUPTED", "Interrupt", "finish"]
@@ -33,23 +34,46 @@ class Interrupt:
     Attributes:
         halt: what the first signal calls; until there is something to save, it cancels the task.
         saved: where what is known is kept, for the person who pressed the key.
+        onward: the command that goes on with it.
+        unsaved: said as long as nothing is saved.
+        leaving: called before the second signal ends the process; it may come in the middle of
+            anything.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unsaved: str = "") -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  made inside a coroutine
         self.halt: Callable[[], object] = task.cancel
-        self.saved = ""
+        self.saved = self.onward = ""
+        self.unsaved = unsaved
+        self.leaving: Callable[[], object] = lambda: None
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self.first)
+            self._watch(number)
 
     def first(self) -> None:
         """Stop sending, and leave at once when a signal comes again."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.remove_signal_handler(number)
+            with suppress(NotImplementedError):
+                self._loop.remove_signal_handler(number)
             # A thread that is busy with a model would hold up a tidy exit.
-            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
-        kept = f"; what is known is saved in {self.saved}" if self.saved else ""
-        print(f"bdpl-async: stopping{kept}", file=sys.stderr)
+            signal.signal(number, lambda *_: self._leave())
+        kept = f"what is known is saved in {self.saved}" if self.saved else self.unsaved
+        told = [f"bdpl-async: stopping{'; ' * bool(kept)}{kept}"]
+        if self.onward:
+            told.append(f"  go on with: {self.onward}")
+        with suppress(OSError):  # whoever would read it may be gone
+            print(*told, sep="\n", file=sys.stderr, flush=True)
         self.halt()
+
+    def _watch(self, number: signal.Signals) -> None:
+        try:
+            self._loop.add_signal_handler(number, self.first)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self.first))
+
+    def _leave(self) -> None:
+        try:
+            self.leaving()
+        finally:
+            os._exit(INTERRUPTED)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from time import strftime
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+UNSAVED = "the run had not begun, so there is nothing to go on with"
+
 
 def run(
     task: Annotated[str, Parameter(help="A .toml file or a built-in name")] = "reviews",
@@ -28,32 +33,39 @@ def run(
     options: Options = Options(),  # noqa: B008  frozen
 ) -> int:
     """Learn a prompt; without TASK on the built-in example and model, offline."""
-    from bdpl_async.task import Task
+    try:
+        from bdpl_async.task import Task
 
-    loaded = Task.from_toml(task, overrides=options.overrides())
+        loaded = Task.from_toml(task, overrides=options.overrides())
+    except KeyboardInterrupt:  # nobody listens to signals yet, and it would end without a word
+        print(f"bdpl-async: stopping; {UNSAVED}", file=sys.stderr)
+        return INTERRUPTED
     result = finish(_learn(loaded))
     return INTERRUPTED if result.stop_reason == "interrupted" else 0
 
 
 async def _learn(task: Task) -> Result:
-
     from bdpl_async.run import Run
     from bdpl_async.rundir import refuse_taken
     from bdpl_async.tuning import follow, opened
     from bdpl_cli.connecting import connected
     from bdpl_cli.plaintext import clean
-    from bdpl_cli.stdout import until_closed
-    from bdpl_cli.views import make_view
-    from bdpl_cli.waiting import telling
+    from bdpl_cli.views import watching
+    from bdpl_cli.waiting import loading, telling
 
     out = _run_dir(task.config)
     refuse_taken(out)
-    interrupt = Interrupt()
-    async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
+    interrupt = Interrupt(UNSAVED)
+    async with AsyncExitStack() as stack:
+        async with loading(task.config.model.name):
+            scorer = await stack.enter_async_context(connected(task.config))
+        cache = await stack.enter_async_context(opened(task.config, scorer))
         learning = await Run.open(task, scorer, cache=cache, probing=telling)
         interrupt.halt, interrupt.saved = learning.gate.halt, clean(str(out))
-        view = until_closed(make_view(task.config.run.ui, out), interrupt.first)
-        return await follow(learning, out, view)
+        interrupt.onward = clean(f"bdpl-async resume {shlex.quote(str(out))}")
+        ui = task.config.run.ui
+        listener = await stack.enter_async_context(watching(ui, out, learning.pulse, interrupt))
+        return await follow(learning, out, listener)
 
 
 def _run_dir(config: Config) -> Path:

@@ -1,15 +1,16 @@
-"""What ``run`` prints as it goes: calm lines, events as JSON, or nothing."""
+"""What ``run`` prints as it goes: calm lines, events as JSON, nothing; or which screen it shows."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import TYPE_CHECKING
 
 import orjson
 
-from bdpl_async.evaluation import Evaluation
 from bdpl_async.events import (
     Evaluated,
     Event,
@@ -21,17 +22,60 @@ from bdpl_async.events import (
     Step,
     to_json,
 )
+from bdpl_async.methods import FIXED
 from bdpl_async.result import Result, Totals
+from bdpl_async.wording import counted, dollars, percent, points
+from bdpl_cli.columns import wrapped
 from bdpl_cli.plaintext import clean
+from bdpl_cli.stdout import until_closed
 
-__all__ = ["make_view"]
+if TYPE_CHECKING:
+    from bdpl_async.pulse import Pulse
+    from bdpl_cli.interrupts import Interrupt
+
+__all__ = ["make_view", "percent", "watching"]
 
 SECONDS_BETWEEN_LINES = 2.0
-WIDTH = 100  # of a step's line where there is no terminal; results are never cut
+WIDTH = 80  # of a line where there is no terminal; what must be copied whole is never cut
+Listener = Callable[[Event], None]
 
 
-def make_view(ui: str, out: Path) -> Callable[[Event], None]:
-    """The view that ``--ui`` names; `auto` is plain."""
+@asynccontextmanager
+async def watching(
+    ui: str, out: Path, pulse: Callable[[], Pulse], interrupt: Interrupt
+) -> AsyncIterator[Listener]:
+    """What is told of a run's events, as long as it lasts.
+
+    Args:
+        ui: as ``--ui`` names it; `auto` is the screen where there is one, else plain.
+        out: RUN_DIR.
+        pulse: how the run stands between its events.
+        interrupt: its first signal is given when nobody reads on.
+    """
+    if not _on_screen(ui):
+        yield until_closed(make_view(ui, out), interrupt.first)
+        return
+    from bdpl_cli.screen.showing import showing
+
+    async with showing(pulse, until_closed(Plain(out), interrupt.first), interrupt) as listener:
+        yield listener
+
+
+def _on_screen(ui: str) -> bool:
+    """Whether there is to be a screen; where it was asked for and cannot be, why."""
+    if ui == "rich" or (ui == "auto" and sys.stdout.isatty()):
+        from bdpl_cli.screen.shape import LEAST_COLUMNS, LEAST_ROWS
+        from bdpl_cli.screen.terminal import unfit
+
+        why = unfit((LEAST_COLUMNS, LEAST_ROWS))
+        if why and ui == "rich":
+            print(f"bdpl-async: plain lines instead of --ui rich: {why}", file=sys.stderr)
+        return not why
+    return False
+
+
+def make_view(ui: str, out: Path) -> Listener:
+    """The lines that ``--ui`` names; all others are plain."""
     match ui:
         case "json":
             return _print_json
@@ -46,13 +90,6 @@ def _print_json(event: Event) -> None:
     sys.stdout.flush()
 
 
-def percent(result: Evaluation) -> str:
-    """``71.2 % (95 %: 66.0 to 75.9, n=320)``; metrics below zero keep their sign."""
-    low, high = (100 * bound for bound in result.ci95)
-    lost = f", {result.unanswered} unanswered" if result.unanswered else ""
-    return f"{100 * result.score:.1f} % (95 %: {low:.1f} to {high:.1f}, n={result.n}{lost})"
-
-
 class Plain:
     """A line now and then, for a pipe, a log or a simple terminal."""
 
@@ -60,66 +97,68 @@ class Plain:
         self._out = out
         self._last = self._last_retry = float("-inf")
         self._steps: int | None = None
+        self._learns = True
 
     def __call__(self, event: Event) -> None:
         """Print what the event has to say, if it is time."""
         match event:
             case Started():
-                self._steps = event.steps
-                self._print(
-                    f"{clean(event.task)}: {event.method} on {clean(event.model)}, seed"
-                    f" {event.seed}; {event.train} train, {event.dev} dev, {event.test} test"
-                )
+                self._start(event)
             case Probed() if event.readout is not None:
                 self._print(f"read by {event.readout}, {_texts(event.batch)} a request")
             case Retry() if event.t - self._last_retry >= SECONDS_BETWEEN_LINES:
                 self._last_retry = event.t
                 again = f"again in {event.wait:.1f} s, try {event.attempt}"
-                self._print(f"{event.t:6.1f} s  {clean(event.reason)}; {again}")
+                self._print(f"{event.t:6.1f} s  {event.reason}; {again}")
             case Step() if event.t - self._last >= SECONDS_BETWEEN_LINES:
                 self._last = event.t
-                self._print(self._step(event))
+                self._say(_cut(clean(self._step(event))))
             case Evaluated():
-                prompt = clean(event.prompt) or "(empty)"
-                self._print(
-                    f"{event.role} prompt on {event.split}: {percent(event.result)}  {prompt}"
-                )
+                what = event.role if event.role == "empty" or self._learns else ""
+                told = f"{what} prompt on {event.split}: {percent(event.result)}"
+                self._print(told.strip())
             case Note():
-                self._print(f"note: {clean(event.message)}")
+                self._print(f"note: {event.message}")
             case Finished():
                 self._finish(event)
             case _:
                 pass
 
+    def _start(self, event: Started) -> None:
+        self._steps, self._learns = event.steps, event.method not in FIXED
+        sizes = ((event.train, "train"), (event.dev, "dev"), (event.test, "test"))
+        shown = ", ".join(f"{count:,} {split}" for count, split in sizes)
+        self._print(f"{event.task}: {event.method} on {event.model}, seed {event.seed}; {shown}")
+
     def _step(self, event: Step) -> str:
         of = f"/{self._steps}" if self._steps else ""
-        spent = f"{event.usage.prompts:>6} prompts{_dollars(event.usage)}"
-        line = (
-            f"{event.t:6.1f} s  step {event.step:>3}{of}  loss {event.loss:.3f}"
-            f"  entropy {event.entropy:.2f}  {spent}  {clean(event.prompt)}"
-        )
-        width = get_terminal_size(fallback=(WIDTH, 24)).columns
-        return line if len(line) <= width else line[: width - 3] + "..."
+        parts = [
+            f"{event.t:6.1f} s",
+            f"step {event.step:>{max(3, len(of) - 1)}}{of}",
+            f"loss {event.loss:.3f}",
+            f"entropy {event.entropy:z.2f}" if event.spread else "",
+            f"{event.usage.prompts:>7,} prompts{_dollars(event.usage)}",
+            event.prompt,
+        ]
+        return "  ".join(part for part in parts if part)
 
     def _finish(self, event: Finished) -> None:
         result, usage = event.result, event.result.usage
-        self._print(f"done ({result.stop_reason}): {result.steps_done} updates, {_spent(usage)}")
+        self._print(f"done ({result.stop_reason}): {_spent(result, usage)}")
         if result.dev is not None or result.steps_done:
             what = "learned prompt" if result.steps_done else "prompt"
-            self._print(f"{what}: {clean(result.prompt) or '(empty)'}")
+            self._say(f"{what}: {clean(result.prompt) or '(empty)'}")
             self._doubt(result)
         else:
             self._print("nothing was learned")
         if gain := result.gain:
-            low, high = (100 * bound for bound in gain.ci95)
-            self._print(
-                f"gain over the empty prompt on test: {100 * gain.score:+.1f} points"
-                f" (95 %: {low:+.1f} to {high:+.1f}, paired)"
-                + ("" if low > 0 or high < 0 or low == high else "; too few examples to be sure")
-            )
+            self._print(f"gain over the empty prompt on test: {points(gain)}")
+            low, high = gain.ci95
+            if low <= 0 <= high and low < high:
+                self._print("there may be no gain: too few examples to be sure")
         elif result.dev is not None and result.steps_done:
             self._print("no test score: dev chose this prompt, so its dev score flatters it")
-        self._print(f"saved in {clean(str(self._out))}")
+        self._say(f"saved in {clean(str(self._out))}")
 
     def _doubt(self, result: Result) -> None:
         """What stands between a score and its use."""
@@ -130,27 +169,41 @@ class Plain:
         if dev is not None and empty is not None and dev.score < empty.score:
             self._print("note: on dev the empty prompt scored higher")
 
-    def _print(self, line: str) -> None:
+    def _print(self, text: str) -> None:
+        """Prose, in lines as wide as there is room."""
+        for line in wrapped(text):
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        """What is safe, as it is."""
         print(line, flush=True)
 
 
+def _cut(line: str) -> str:
+    """In one line of the terminal."""
+    width = get_terminal_size(fallback=(WIDTH, 24)).columns
+    return line if len(line) <= width else line[: width - 3] + "..."
+
+
 def _texts(count: int) -> str:
-    return "one text" if count == 1 else f"up to {count} texts"
+    return "one text" if count == 1 else f"up to {count:,} texts"
 
 
 def _dollars(usage: Totals) -> str:
-    return f", ${usage.usd:.4f}" if usage.usd else ""
+    return f", {dollars(usage.usd)}" if usage.usd else ""
 
 
-def _spent(usage: Totals) -> str:
-    """What a run took, in one line; what did not happen is left out."""
+def _spent(result: Result, usage: Totals) -> str:
+    """What a run took; what did not happen is left out."""
     tokens = usage.prompt_tokens + usage.completion_tokens
+    sent = f"{counted(usage.prompts, 'prompt')} in {counted(usage.requests, 'request')}"
     parts = [
-        f"{usage.prompts} prompts in {usage.requests} requests",
-        f"{tokens} tokens" if tokens else "",
-        f"${usage.usd:.4f}" if usage.usd else "",
-        f"{usage.cache_hits} known already" if usage.cache_hits else "",
-        f"{usage.retries} sent again" if usage.retries else "",
+        counted(result.steps_done, "update") if result.steps_done else "",
+        sent,
+        counted(tokens, "token") if tokens else "",
+        dollars(usage.usd) if usage.usd else "",
+        f"{usage.cache_hits:,} known already" if usage.cache_hits else "",
+        f"{usage.retries:,} sent again" if usage.retries else "",
         f"{usage.seconds:.1f} s",
     ]
     return ", ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""What a person waits for while a model is probed: said on stderr, never on stdout."""
+"""What a person waits for while a model is loaded and probed: said on stderr, never on stdout."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from bdpl_cli.plaintext import clean
 if TYPE_CHECKING:
     from bdpl_async.channel import Channel
 
-__all__ = ["telling"]
+__all__ = ["loading", "telling"]
 
 SILENCE = 3.0  # seconds without any answer, until a person is told what we wait for
+LONG_LOAD = 1.0  # seconds until a person is told that a model is loaded
 LONG_WAIT = 1.0  # seconds until the next try that a person is told of
 TICK = 0.25
 REASON = 160  # characters of a server's words, while more tries are to come
@@ -30,6 +31,16 @@ async def telling(channel: Channel) -> AsyncIterator[None]:
     finally:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
+
+
+@asynccontextmanager
+async def loading(name: str) -> AsyncIterator[None]:
+    """Say that a model is loaded, if that takes long."""
+    alarm = asyncio.get_running_loop().call_later(LONG_LOAD, _say, f"loading {name}")
+    try:
+        yield
+    finally:
+        alarm.cancel()
 
 
 async def _tell(channel: Channel) -> None:
