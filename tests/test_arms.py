@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from bdpl_async.config import Config
-from bdpl_async.errors import BudgetTooSmall, ConfigError, ProviderRefused
+from bdpl_async.errors import BudgetTooSmall, ConfigError
 from bdpl_async.kept import Kept
 from bdpl_async.records import Reply, Request
-from bdpl_async.run import Run
 from bdpl_async.scorer import Scorer
-from bdpl_async.studies.arms import Arm, Wanted, plan_arms, rehearse, run_arms
+from bdpl_async.studies.arms import Arm, Wanted, plan_arms, rehearse
+from bdpl_async.studies.sidebyside import SideBySide
 from bdpl_async.task import Task
 from bdpl_providers.simulated import Simulated
 from tests.workbench import write_task
@@ -85,7 +85,7 @@ def planned(path: Path, wanted: Wanted = USUAL, **keys: str | float) -> tuple[Ar
 
 
 async def finished(arms: tuple[Arm, ...], connect: Connections) -> list[tuple[Arm, Kept]]:
-    return [found async for found in run_arms(arms, connect)]
+    return [found async for found in SideBySide(arms, connect).runs()]
 
 
 def test_without_a_method_the_usual_ones_compete(path: Path) -> None:
@@ -211,34 +211,6 @@ async def test_a_missing_price_is_refused_before_anything_runs(listed: Path) -> 
         await rehearse(arms, remote)
 
 
-async def test_runs_come_seed_by_seed_and_once(path: Path) -> None:
-    """All methods of a seed before the next; what is done is read back the second time."""
-    connect = Connections()
-    arms = planned(path, Wanted(("simulated/a",), ("bdpl", "empty"), (0, 1)))
-    found = await finished(arms, connect)
-    assert [(arm.method, kept.result.seed) for arm, kept in found] == [
-        ("bdpl", 0),
-        ("empty", 0),
-        ("bdpl", 1),
-        ("empty", 1),
-    ]
-    sent = connect.requests
-    again = await finished(arms, connect)
-    assert connect.requests == sent
-    assert [kept.result for _, kept in again] == [kept.result for _, kept in found]
-    await rehearse(arms, connect)
-    assert len(connect.made) == 4  # nothing is left to rehearse
-
-
-async def test_a_limit_holds_for_each_arm(path: Path) -> None:
-    """Every run may use the whole budget, and none uses more."""
-    arms = planned(path, Wanted(("simulated/a",), ("bdpl", "random")), budget__prompts=120)
-    found = await finished(arms, Connections())
-    used = [kept.result.usage.prompts for _, kept in found]
-    assert all(0 < count <= 120 for count in used)
-    assert sum(used) > 60
-
-
 async def test_other_data_in_the_folder_is_refused(path: Path) -> None:
     """Where the examples have changed since, an arm's old run is no part of the comparison."""
     wanted = Wanted(("simulated/a",), ("empty",))
@@ -267,35 +239,3 @@ async def test_a_folder_in_the_way_is_refused_before_anything_runs(path: Path, w
     with pytest.raises(ConfigError):
         await rehearse(arms, connect)
     assert connect.made == []
-
-
-async def test_an_interrupted_run_is_the_last(path: Path) -> None:
-    """After a halt nothing else begins; going on runs that arm anew and the rest."""
-    arms = planned(path, Wanted(("simulated/a",), ("bdpl", "empty")))
-
-    def halt(run: Run) -> None:
-        run.gate.halt()
-
-    found = [kept async for _, kept in run_arms(arms, Connections(), on_open=halt)]
-    assert [kept.result.stop_reason for kept in found] == ["interrupted"]
-    rest = await finished(arms, Connections())
-    assert [kept.result.stop_reason for _, kept in rest] == ["steps", "steps"]
-
-
-async def test_a_refusal_keeps_what_is_done(path: Path) -> None:
-    """A provider that says no for good stops the comparison; the finished arms are on disk."""
-    arms = planned(path, Wanted(("simulated/a",), ("empty", "bdpl")))
-    connect = Connections()
-
-    @asynccontextmanager
-    async def refusing(config: Config) -> AsyncIterator[Scorer]:
-        if config.optimizer.method == "bdpl":
-            raise ProviderRefused("quota used up")
-        async with connect(config) as scorer:
-            yield scorer
-
-    with pytest.raises(ProviderRefused):
-        _ = [found async for found in run_arms(arms, refusing)]
-    sent = connect.requests
-    assert len(await finished(arms[:1], connect)) == 1
-    assert connect.requests == sent

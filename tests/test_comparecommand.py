@@ -16,8 +16,10 @@ import pytest
 
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.records import Reply, Request
+from bdpl_async.studies.boardfile import is_comparison, read_comparison
 from bdpl_async.studies.claim import Claim
 from bdpl_providers.simulated import Simulated
+from tests.faultserver import FaultServer, Manners
 from tests.test_cli import SLOW, environment
 from tests.workbench import command, rows, write_task
 
@@ -106,15 +108,64 @@ def test_again(task: Path, tmp_path: Path, capsys: Capsys, monkeypatch: pytest.M
     assert len(orjson.loads((tmp_path / "out" / "comparison.json").read_bytes())["arms"]) == 6
 
 
+def test_events_as_json(task: Path, tmp_path: Path, capsys: Capsys) -> None:
+    """--ui json prints every event with its arm and seed, one a line, and the document last."""
+    done = command(capsys, "compare", task, *ARMS, "--seeds", "2", "--out", "out", "--ui", "json")
+    assert (done.code, done.err) == (0, "")
+    *events, last = map(orjson.loads, done.out.splitlines())
+    assert last == {"type": "compared", "comparison": document(tmp_path / "out")}
+    runs = [(event["arm"], event["seed"]) for event in events if event["type"] == "finished"]
+    assert runs == [
+        ("simulated/x bdpl", 0),
+        ("simulated/x empty", 0),
+        ("simulated/x bdpl", 1),
+        ("simulated/x empty", 1),
+    ]
+    for arm, seed in runs:
+        mine = [e["type"] for e in events if (e["arm"], e["seed"]) == (arm, seed)]
+        assert (mine[0], mine[-1]) == ("started", "finished")
+
+
+def test_tables_for_spreadsheets(task: Path, tmp_path: Path, capsys: Capsys) -> None:
+    """comparison.csv has a line an arm, comparison-runs.csv a line a run, private like the rest."""
+    command(capsys, "compare", task, *ARMS, "--seeds", "2", "--out", "out")
+    for name, lines in (("comparison.csv", 3), ("comparison-runs.csv", 5)):
+        file = tmp_path / "out" / name
+        assert len(file.read_text().splitlines()) == lines
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_comparison_is_read_back(task: Path, tmp_path: Path, capsys: Capsys) -> None:
+    """What the command left is a comparison; what a run left is none."""
+    command(capsys, "compare", task, *ARMS, "--out", "out")
+    assert read_comparison(tmp_path / "out").document == document(tmp_path / "out")
+    assert not is_comparison(tmp_path / "out" / "simulated-x-bdpl-0")
+
+
+def test_no_screen_where_there_is_no_terminal(task: Path, capsys: Capsys) -> None:
+    """--ui rich says why it cannot be and goes on with plain lines."""
+    done = command(capsys, "compare", task, *ARMS, "--out", "out", "--ui", "rich")
+    assert done.code == 0
+    assert "plain lines instead of --ui rich" in done.err
+    assert "2/2  simulated/x empty" in done.err
+
+
+def test_no_line_is_wider_than_a_usual_terminal(task: Path, capsys: Capsys) -> None:
+    """In a pipe neither the table nor a progress line has more than eighty columns."""
+    methods = [w for m in ("bdpl", "random", "greedy", "calibration") for w in ("--method", m)]
+    done = command(capsys, "compare", task, *methods, "--seeds", "2", "--out", "out")
+    lines = [*done.out.splitlines()[:-1], *done.err.splitlines()]  # the last names a folder
+    assert max(map(len, lines)) <= 80
+
+
 BAD: list[tuple[tuple[str, ...], int, str]] = [
     (("--executor", "ray"), 2, "not built yet"),
     (("--address", "ray://h"), 2, "not built yet"),
-    (("--ui", "json"), 2, "--json"),
-    (("--method", "nosuch"), 2, "optimizer.method"),
+    (("--ui", "json", "--json"), 2, "both want stdout"),
+    (("--method", "nosuch"), 2, "--method"),
     (("--model", "nosuch/x"), 2, "unknown provider 'nosuch'"),
     (("--seeds", "x"), 2, "no whole number"),
     (("--seeds", "999999999999"), 2, "from 1 to 10,000"),
-    (("--set", "run.ui=rich"), 2, "--ui rich"),
     (("--method", "empty", "--method", "bdpl", "--max-prompts", "20"), 4, "simulated/x bdpl: the"),
     (("--method", "empty", "--method", "manual"), 2, "prompt.manual"),
     (("--data", "nowhere"), 2, "nowhere"),
@@ -240,3 +291,85 @@ def test_interrupted(tmp_path: Path, ui: str) -> None:
     result = orjson.loads(Path("out", "slow-0.01-bdpl-0", "result.json").read_bytes())
     assert result["stop_reason"] == "interrupted"
     assert not Path("out", "comparison.json").exists()
+
+
+TWO_SERVERS = """
+[[models]]
+name = "compatible/fake"
+base_url = "{}"
+
+[[models]]
+name = "vllm/fake"
+base_url = "{}"
+"""
+
+
+@pytest.fixture
+def two_servers(task: Path) -> Iterator[tuple[FaultServer, FaultServer]]:
+    """Two loopback servers, as the models of the task."""
+    first, second = Manners(latency=0.01), Manners(latency=0.01)
+    with FaultServer.in_thread(first) as a, FaultServer.in_thread(second) as b:
+        task.write_text(task.read_text() + TWO_SERVERS.format(a.url, b.url))
+        yield a, b
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_two_servers_interrupted(
+    task: Path, two_servers: tuple[FaultServer, FaultServer], signals: int
+) -> None:
+    """The first Ctrl-C halts the runs on both servers, the second leaves at once."""
+    words = ["-m", "bdpl_cli", "compare", task.name, "--out", "out", "--cache", "none"]
+    folders = [Path("out", f"{name}-fake-bdpl-0") for name in ("compatible", "vllm")]
+    with subprocess.Popen(
+        [sys.executable, *words, "--steps", "100000"],
+        env=environment(task.parent),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not all(_stepped(folder) for folder in folders):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        if signals == 2:
+            for server in two_servers:
+                server.manners.latency = 60.0
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        if signals == 2:
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert "saved in" in err
+    if signals == 1:
+        reasons = [orjson.loads((f / "result.json").read_bytes())["stop_reason"] for f in folders]
+        assert reasons == ["interrupted", "interrupted"]
+        assert "0 of 2 runs are done; the same command with --out" in err
+
+
+def _stepped(folder: Path) -> bool:
+    events = folder / "events.jsonl"
+    return events.is_file() and '"step"' in events.read_text()
+
+
+def test_one_of_two_servers_refuses(
+    task: Path, two_servers: tuple[FaultServer, FaultServer], tmp_path: Path, capsys: Capsys
+) -> None:
+    """Exit 3 and its message; the other server's run is kept, and a rerun does what is left."""
+    refusing, other = two_servers
+    refusing.manners.key = "another"
+    arguments = ("compare", task, "--out", "out", "--cache", "none")
+    done = command(capsys, *arguments)
+    assert (done.code, done.out) == (3, "")
+    assert "compatible/fake" in done.err
+    paid = other.books.prompts
+    assert (tmp_path / "out" / "vllm-fake-bdpl-0" / "result.json").is_file()
+    refusing.manners.key = None
+    again = command(capsys, *arguments)
+    assert (again.code, other.books.prompts) == (0, paid)
+    arms = document(tmp_path / "out")["arms"]
+    assert isinstance(arms, list)
+    assert [arm["model"] for arm in arms] == ["compatible/fake", "vllm/fake"]

@@ -9,8 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from bdpl_async.studies.arms import Wanted, plan_arms, run_arms
+from bdpl_async.studies.arms import Wanted, plan_arms
+from bdpl_async.studies.boardsheet import ARMS, RUNS, sheets
 from bdpl_async.studies.scoreboard import FILE, Scoreboard, scoreboard
+from bdpl_async.studies.sidebyside import SideBySide
 from bdpl_cli.connecting import connected
 from tests.workbench import rows, write_task
 
@@ -18,14 +20,16 @@ TEST = ('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "test.tsv"')
 ARM = {"model", "method", "seed", "dev", "test", "usage", "latency", "prompt"}
 
 
-async def board(folder: Path, wanted: Wanted, *, test: bool = True, **keys: int) -> Scoreboard:
+async def board(
+    folder: Path, wanted: Wanted, *, test: bool = True, **keys: int | str
+) -> Scoreboard:
     """A finished comparison on the simulated model."""
     path = write_task(folder, *([TEST] if test else []))
     (folder / "test.tsv").write_text(rows(40, 300))
     overrides = {key.replace("__", "."): value for key, value in keys.items()}
     arms = plan_arms(path, overrides, wanted, folder / "out")
     runs: dict[str, list[Any]] = {arm.name: [] for arm in arms}
-    async for arm, kept in run_arms(arms, connected):
+    async for arm, kept in SideBySide(arms, connected).runs():
         runs[arm.name].append(kept)
     return scoreboard(arms, runs)
 
@@ -116,3 +120,46 @@ async def test_the_best_prompt_is_the_best_on_dev(tmp_path: Path) -> None:
     best = max(run.result.dev.score for run in row.runs if run.result.dev)
     assert row.best.result.dev is not None
     assert row.best.result.dev.score == best
+
+
+async def test_what_a_run_gained_and_took_stands_beside_its_scores(tmp_path: Path) -> None:
+    """Each run has its gain, the empty prompt's scores, its pace; each arm the means of them."""
+    found = await board(tmp_path, Wanted(("simulated/a",), ("bdpl", "empty"), (0, 1)))
+    document = found.to_json()
+    for run in document["arms"]:
+        gain, base = run["gain"], run["baseline"]
+        assert gain["score"] == pytest.approx(run["test"]["score"] - base["test"]["score"])
+        assert set(gain) == {"score", "ci95", "p_value", "split"}
+        usage = run["usage"]
+        tokens = usage["prompt_tokens"] + usage["completion_tokens"]
+        assert run["tokens_per_second"] == pytest.approx(tokens / usage["seconds"])
+        assert run["failures"] == usage["failures"] == 0
+        assert run["usd_per_point"] is None or gain["score"] > 0
+    halves = (document["arms"][:2], document["arms"][2:])
+    for row, runs in zip(document["summary"], halves, strict=True):
+        assert row["prompts"] == sum(run["usage"]["prompts"] for run in runs) / 2
+        assert row["tokens_per_second"] == pytest.approx(
+            sum(run["tokens_per_second"] for run in runs) / 2
+        )
+        assert row["best"]["run"] in {run["run"] for run in runs}
+    learned, empty = document["summary"]
+    assert (learned["searches"], empty["searches"]) == (True, False)
+    assert (empty["gain"], empty["usd_per_point"]) == (None, None)
+    (gain,) = (d for d in document["differences"] if d["reference"] == "empty prompt")
+    assert {key: learned["gain"][key] for key in ("score", "p_adjusted", "real")} == {
+        key: gain[key] for key in ("score", "p_adjusted", "real")
+    }
+
+
+async def test_tables_for_spreadsheets_are_written_beside_it(tmp_path: Path) -> None:
+    """comparison.csv and comparison-runs.csv, private; writing again changes nothing."""
+    found = await board(tmp_path, Wanted(("simulated/a",), ("bdpl", "empty")))
+    found.write(tmp_path)
+    files = [tmp_path / name for name in (ARMS, RUNS, FILE)]
+    before = [file.read_bytes() for file in files]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * 3
+    assert {name: (tmp_path / name).read_bytes() for name in (ARMS, RUNS)} == sheets(
+        found.to_json()
+    )
+    found.write(tmp_path)
+    assert [file.read_bytes() for file in files] == before

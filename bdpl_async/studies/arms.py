@@ -1,4 +1,4 @@
-"""The arms of a comparison: from a configuration to runs, and the runs done one after another.
+"""The arms of a comparison: from a configuration to cells, each of which is to be run.
 
 An arm is a model with a method; it has a run for every seed, and each run is a cell: done once,
 then read back. All arms of a seed share one task as it was drawn, so that they see the same
@@ -8,27 +8,22 @@ examples. Knows no provider: whoever calls says how to connect.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config, ModelTable, resolve_task
-from bdpl_async.events import Event
-from bdpl_async.kept import Kept
 from bdpl_async.overrides import Value
 from bdpl_async.run import Run
-from bdpl_async.studies.cells import Cell, Connect, find_cell, naming, run_cell
+from bdpl_async.studies.cells import Cell, Connect, find_cell, naming
 from bdpl_async.task import Task
 
-__all__ = ["Arm", "Wanted", "plan_arms", "rehearse", "run_arms"]
+__all__ = ["Arm", "Wanted", "plan_arms", "rehearse"]
 
 LONGEST: Final = 100  # bytes of a model and method in the name of a folder
-Listener = Callable[["Arm", Event], None]
-Opened = Callable[[Run], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,31 +186,3 @@ def _end(channel: Channel) -> AbstractAsyncContextManager[None]:
         yield
 
     return ending()
-
-
-async def run_arms(
-    arms: Sequence[Arm],
-    connect: Connect,
-    on_event: Listener = lambda arm, event: None,
-    on_open: Opened = lambda run: None,
-) -> AsyncGenerator[tuple[Arm, Kept], None]:
-    """Every run of every arm as it comes to its end: all methods of a model and seed, then on.
-
-    A run that was interrupted is the last one.
-
-    Raises:
-        BdplError: as `bdpl_async.studies.cells.run_cell`.
-    """
-    for arm, cell in _order(arms):
-        kept = await run_cell(cell, connect, partial(on_event, arm), on_open)
-        yield arm, kept
-        if kept.result.stop_reason == "interrupted":
-            return
-
-
-def _order(arms: Sequence[Arm]) -> list[tuple[Arm, Cell]]:
-    """Model by model, seed by seed: a comparison that is cut off has whole seeds."""
-    cells = [(arm, seed, cell) for arm in arms for seed, cell in enumerate(arm.cells)]
-    models = list(dict.fromkeys(arm.model for arm in arms))
-    cells.sort(key=lambda item: (models.index(item[0].model), item[1]))
-    return [(arm, cell) for arm, _, cell in cells]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,15 +15,18 @@ import numpy as np
 import orjson
 
 from bdpl_async.kept import Kept
+from bdpl_async.methods import searches
 from bdpl_async.rundir import write_atomically
 from bdpl_async.studies.arms import Arm
+from bdpl_async.studies.boardjson import SCHEMA, document
+from bdpl_async.studies.boardsheet import sheets
 from bdpl_async.studies.comparison import Comparison, Contest, Difference, Mean, compare_arms
 from bdpl_async.studies.resampling import Judged, mean_interval
+from bdpl_async.studies.tally import mean_of, per_point
 from bdpl_async.task import Split, Task
 
-__all__ = ["FILE", "Row", "Scoreboard", "scoreboard"]
+__all__ = ["FILE", "SCHEMA", "Row", "Scoreboard", "scoreboard"]
 
-SCHEMA: Final = 1
 FILE: Final = "comparison.json"
 FEW_SEEDS: Final = 3
 
@@ -49,6 +52,16 @@ class Row:
     def best(self) -> Kept:
         """The run with the best dev score; of equals the first."""
         return max(self.runs, key=lambda run: run.result.dev.score if run.result.dev else -2.0)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the method looks for a prompt, or is sent one."""
+        return searches(self.arm.cells[0].config)
+
+    @property
+    def usd_per_point(self) -> float | None:
+        """Without a cache, for each point gained; None where none was, or no price is known."""
+        return per_point(mean_of(self.runs).usd_full, self.gain.score if self.gain else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +92,22 @@ class Scoreboard:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """The document that comparison.json holds."""
-        found = [d for row in self.rows for d in (row.against, row.gain) if d is not None]
-        return {
-            "schema": SCHEMA,
-            "task": self.task.name,
-            "metric": self.task.metric,
-            "seeds": self.seeds,
-            "budget": self.task.config.budget.model_dump(),
-            "examples_sha256": self.examples_sha256,
-            "split": self.split,
-            "n": self.n,
-            "arms": [_run_json(row.arm, run) for row in self.rows for run in row.runs],
-            "summary": [_row_json(row) for row in self.rows],
-            "differences": [{**asdict(d), "real": d.real} for d in found],
-            "notes": list(self.notes),
-        }
+        """The document that comparison.json holds, see `bdpl_async.studies.boardjson`."""
+        return document(self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from bdpl_async.cards import scoreboard_card
+
+        return scoreboard_card(self)
 
     def write(self, folder: Path) -> None:
-        """Write comparison.json, whole and private."""
-        document = orjson.dumps(self.to_json(), option=orjson.OPT_INDENT_2)
-        write_atomically(folder / FILE, document + b"\n")
+        """Write comparison.json and the tables for spreadsheets beside it, whole and private."""
+        found = self.to_json()
+        for name, content in sheets(found).items():
+            write_atomically(folder / name, content)
+        lines = orjson.dumps(found, option=orjson.OPT_INDENT_2)
+        write_atomically(folder / FILE, lines + b"\n")
 
 
 def scoreboard(arms: Sequence[Arm], runs: Mapping[str, Sequence[Kept]]) -> Scoreboard:
@@ -193,36 +201,3 @@ def _notes(
             f"{seeds} seeds hardly tell how far seeds differ, so intervals are wide; take --seeds 5"
         )
     return tuple(notes)
-
-
-def _run_json(arm: Arm, run: Kept) -> dict[str, Any]:
-    """One run, in the contract's keys, and where it lies."""
-    result = run.result
-    return {
-        "model": arm.model,
-        "method": arm.method,
-        "seed": result.seed,
-        "dev": None if result.dev is None else asdict(result.dev),
-        "test": None if result.test is None else asdict(result.test),
-        "usage": asdict(result.usage),
-        "latency": asdict(result.latency),
-        "prompt": result.prompt,
-        "steps_done": result.steps_done,
-        "stop_reason": result.stop_reason,
-        "run": run.path.name,
-    }
-
-
-def _row_json(row: Row) -> dict[str, Any]:
-    """One arm over its seeds; `mean` and `ci95` are of test, or of dev where there is no test."""
-    main = row.test or row.dev
-    return {
-        "arm": row.arm.name,
-        "model": row.arm.model,
-        "method": row.arm.method,
-        "seeds": len(row.runs),
-        "mean": None if main is None else main.mean,
-        "ci95": None if main is None else main.ci95,
-        "dev": None if row.dev is None else asdict(row.dev),
-        "test": None if row.test is None else asdict(row.test),
-    }

@@ -1,65 +1,138 @@
-"""What a comparison looks like in a terminal or a pipe: who scores what, and at which cost."""
+"""What a comparison looks like when it is over: who scores what, at which cost, how fast.
+
+Columns stand in as few tables as the width allows: one beside the other in a wide terminal, below
+each other in eighty columns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
+from bdpl_async.studies.tally import mean_of
+from bdpl_async.wording import bounds, signed
+from bdpl_cli.columns import PIPE, aligned, short, wrapped
 from bdpl_cli.plaintext import clean
 
 if TYPE_CHECKING:
     from bdpl_async.studies.comparison import Difference, Mean
     from bdpl_async.studies.scoreboard import Row, Scoreboard
+    from bdpl_async.studies.tally import Tally
 
 __all__ = ["table"]
 
-WIDTH = 80  # where there is no terminal
 SHORTEST_PROMPT = 20  # characters, however narrow the terminal
+GAP = "  "
 NONE = "-"
+Column = tuple[str, ...]  # its name, and a cell for each arm
 
 
 def table(board: Scoreboard, width: int | None = None) -> list[str]:
     """The lines to print, `width` columns wide where the numbers allow it."""
-    width = width or get_terminal_size(fallback=(WIDTH, 24)).columns
-    first = board.rows[0].arm
+    width = width or get_terminal_size(fallback=(PIPE, 24)).columns
     many = len({row.arm.model for row in board.rows}) > 1
-    reference = first.name if many else first.method
-    names = ("arm", "test", "over empty", "over the first", "p")
-    scores = _aligned([names, *(_scores(row, row is board.rows[0]) for row in board.rows)])
-    costs = _aligned([("arm", "dev", "prompts", "requests", "USD"), *map(_costs, board.rows)])
-    prompts = ["prompt", *(clean(row.best.result.prompt) or "(empty)" for row in board.rows)]
-    costs = [
-        f"{line}  {_cut(p, width - len(line) - 2)}" for line, p in zip(costs, prompts, strict=True)
-    ]
-    return [
-        _title(board, many),
-        "",
-        *_by_model(board, scores, many),
-        "",
-        *_by_model(board, costs, many),
-        "",
-        *_wrapped(_legend(board, clean(reference)), width),
-        *(line for note in board.notes for line in _wrapped(f"note: {clean(note)}", width)),
-    ]
+    arms = ("arm", *(row.arm.method for row in board.rows))
+    lines = wrapped(_title(board, many), width)
+    for columns in _packed(arms, _columns(board), width):
+        lines += ["", *_by_model(board, aligned(list(zip(*columns, strict=True))), many)]
+    lines += ["", *_by_model(board, _prompts(board, width), many), ""]
+    lines += wrapped(_legend(board, many), width)
+    lines += [line for note in board.notes for line in wrapped(f"note: {note}", width)]
+    return lines
 
 
 def _title(board: Scoreboard, many: bool) -> str:
     seeds = f"{len(board.seeds)} seeds" if len(board.seeds) > 1 else f"seed {board.seeds[0]}"
     model = "" if many else f" on {clean(board.rows[0].arm.model)}"
-    examples = f", {board.n} {board.split} examples" if board.split else ""
+    examples = f", {board.n:,} {board.split} examples" if board.split else ""
     return f"{clean(board.task.name)}{model}: {board.task.metric}{examples}, {seeds}"
 
 
-def _legend(board: Scoreboard, reference: str) -> str:
+def _columns(board: Scoreboard) -> list[list[Column]]:
+    """All columns, those that belong together in one list; what no arm has is left out."""
+    rows, took = board.rows, [mean_of(row.runs) for row in board.rows]
+
+    def of(name: str, cell: Callable[[Tally], str]) -> Column:
+        return (name, *map(cell, took))
+
+    scores: list[Column] = [
+        ("dev %", *(_mean(row.dev) for row in rows)),
+        ("test %", *(_mean(row.test) for row in rows)),
+        ("over empty", *map(_gain, rows)),
+    ]
+    first: list[Column] = [
+        ("over the first", *(_against(row, row is rows[0]) for row in rows)),
+        ("p", *(NONE if row.against is None else _p(row.against) for row in rows)),
+    ]
+    cost = [
+        of("prompts", lambda t: f"{t.prompts:,.0f}"),
+        of("requests", lambda t: f"{t.requests:,.0f}"),
+        ("USD", *_dollars([t.usd for t in took])),
+        ("USD a point", *_dollars([row.usd_per_point or None for row in rows])),
+    ]
+    pace = [
+        of("p50 s", lambda t: _seconds(t.p50)),
+        of("p95 s", lambda t: _seconds(t.p95)),
+        of("tokens/s", lambda t: NONE if t.tokens_per_second is None else _large(t)),
+        of("failed", lambda t: _count(t.failures)),
+        of("retries", lambda t: _count(t.retries)),
+    ]
+    groups = [[c for c in group if set(c[1:]) != {NONE}] for group in (scores, first, cost, pace)]
+    return [group for group in groups if group]
+
+
+def _packed(arms: Column, groups: Sequence[list[Column]], width: int) -> list[list[Column]]:
+    """Tables that begin with the arms and are no wider than `width`, in the order of the groups."""
+    tables: list[list[Column]] = []
+    for group in groups:
+        if tables and _wide([*tables[-1], *group]) <= width:
+            tables[-1] += group
+        else:
+            tables.append([arms])
+            for column in group:
+                if len(tables[-1]) > 1 and _wide([*tables[-1], column]) > width:
+                    tables.append([arms])
+                tables[-1].append(column)
+    return tables
+
+
+def _wide(columns: Sequence[Column]) -> int:
+    return sum(max(map(len, column)) for column in columns) + len(GAP) * (len(columns) - 1)
+
+
+def _prompts(board: Scoreboard, width: int) -> list[str]:
+    """The prompt of each arm, and whether it was learned."""
+    rows = board.rows
+    kinds = ["learned" if row.searches else "fixed" for row in rows]
+    arms = [row.arm.method for row in rows]
+    heads = aligned([("arm", "prompt"), *zip(arms, kinds, strict=True)], left=2)
+    room = max(width - max(map(len, heads)) - len(GAP), SHORTEST_PROMPT)
+    texts = ["", *(short(row.best.result.prompt, room) or "(empty)" for row in rows)]
+    wide = max(map(len, heads))
+    return [f"{h.ljust(wide)}{GAP}{t}".rstrip() for h, t in zip(heads, texts, strict=True)]
+
+
+def _legend(board: Scoreboard, many: bool) -> str:
+    first = board.rows[0].arm
     about = "a run's mean" if len(board.seeds) > 1 else "the run's"
-    return (
-        f"[95 % intervals]; differences are paired, in points; the first is {reference}; p is"
-        " of the difference to the first, Holm's over both columns; * is real, p < 0.05."
-        f" Prompts, requests and USD are {about}"
-        ", as paid: answers from the cache, which arms share, are free"
-        + ("; the prompt is the best seed's on dev." if len(board.seeds) > 1 else ".")
-    )
+    said = [
+        f"[95 % intervals]; differences are paired, in points on {board.split or 'no split'};"
+        f" the first is {first.name if many else first.method}; p is of the difference to the"
+        " first, Holm's over both columns; * is real, p < 0.05.",
+        f"Prompts, requests, USD, times and failures are {about}, as paid: answers from the cache,"
+        " which arms share, are free.",
+    ]
+    if any(mean_of(row.runs).usd is None for row in board.rows):
+        said.append("USD is - where no price is known.")
+    if any(row.usd_per_point for row in board.rows):
+        said.append(
+            "USD a point is for each point over the empty prompt, where that is above zero, and"
+            " counts answers from the cache at their price."
+        )
+    if len(board.seeds) > 1:
+        said.append("The prompt is the best seed's on dev.")
+    return " ".join(said)
 
 
 def _by_model(board: Scoreboard, lines: Sequence[str], many: bool) -> list[str]:
@@ -73,66 +146,45 @@ def _by_model(board: Scoreboard, lines: Sequence[str], many: bool) -> list[str]:
     return found
 
 
-def _scores(row: Row, first: bool) -> tuple[str, ...]:
-    against = row.against
-    return (
-        row.arm.method,
-        _mean(row.test),
-        _difference(row.gain),
-        "reference" if first else _difference(against),
-        NONE if against is None else _chance(against.p_adjusted),
-    )
-
-
-def _costs(row: Row) -> tuple[str, ...]:
-    usages = [run.result.usage for run in row.runs]
-    count = len(usages)
-    usd = sum(usage.usd for usage in usages) / count
-    return (
-        row.arm.method,
-        NONE if row.dev is None else f"{100 * row.dev.mean:.1f}",
-        f"{sum(usage.prompts for usage in usages) / count:,.0f}",
-        f"{sum(usage.requests for usage in usages) / count:,.0f}",
-        f"{usd:.4f}" if usd else "0",
-    )
-
-
 def _mean(found: Mean | None) -> str:
-    if found is None:
-        return NONE
-    low, high = found.ci95
-    return f"{100 * found.mean:.1f} [{100 * low:.1f} {100 * high:.1f}]"
+    return NONE if found is None else f"{100 * found.mean:.1f} [{bounds(found.ci95)}]"
+
+
+def _gain(row: Row) -> str:
+    if row.gain is None and any(run.result.prompt for run in row.runs) and (row.test or row.dev):
+        return "same answers "
+    return _difference(row.gain)
 
 
 def _difference(found: Difference | None) -> str:
     if found is None:
         return NONE
-    low, high = found.ci95
     star = "*" if found.real else " "
-    return f"{100 * found.score:+.1f} [{100 * low:+.1f} {100 * high:+.1f}]{star}"
+    return f"{signed(found.score)} [{bounds(found.ci95, sign=True)}]{star}"
 
 
-def _chance(p_value: float) -> str:
-    return "<.001" if p_value < 0.001 else f"{p_value:.3f}"
+def _against(row: Row, first: bool) -> str:
+    return "reference" if first else _difference(row.against)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of equal width: the first to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join(cells))
-    return lines
+def _p(found: Difference) -> str:
+    return "<.001" if found.p_adjusted < 0.001 else f"{found.p_adjusted:.3f}"
 
 
-def _cut(text: str, width: int) -> str:
-    width = max(width, SHORTEST_PROMPT)
-    return text if len(text) <= width else f"{text[: width - 3]}..."
+def _dollars(column: Sequence[float | None]) -> list[str]:
+    """As many decimals as the smallest of them needs."""
+    least = min((usd for usd in column if usd), default=1.0)
+    places = 4 if least >= 0.001 else 6
+    return [NONE if usd is None else f"{usd:,.{places}f}" if usd else "0" for usd in column]
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
+def _seconds(seconds: float | None) -> str:
+    return NONE if seconds is None else f"{seconds:.3g}" if seconds < 100 else f"{seconds:,.0f}"
 
-    return textwrap.wrap(text, max(width, 40), subsequent_indent="  ")
+
+def _large(took: Tally) -> str:
+    return f"{took.tokens_per_second:,.0f}"
+
+
+def _count(count: float) -> str:
+    return f"{count:,.0f}" if count == int(count) else f"{count:,.1f}"

@@ -6,14 +6,13 @@ import os
 import re
 import sys
 from contextlib import aclosing, closing
-from functools import partial
 from pathlib import Path
 from time import strftime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bdpl_cli.given import quiet, wanted
+from bdpl_cli.given import wanted
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.options import CompareOptions
 from bdpl_cli.plaintext import clean
@@ -21,12 +20,11 @@ from bdpl_cli.plaintext import clean
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bdpl_async.events import Event
     from bdpl_async.kept import Kept
     from bdpl_async.overrides import Value
-    from bdpl_async.run import Run
     from bdpl_async.studies.arms import Arm
     from bdpl_async.studies.scoreboard import Scoreboard
+    from bdpl_cli.comparing import Teller
 
 __all__ = ["compare"]
 
@@ -41,23 +39,64 @@ def compare(
     """Compare models and methods on the same examples and the same budget."""
     from bdpl_async.rundir import refuse_taken
     from bdpl_async.studies.arms import plan_arms
-    from bdpl_cli.armtable import table
-    from bdpl_cli.stdout import print_json
 
     _refuse_unbuilt(options)
     overrides = options.overrides()
-    hushed = quiet(overrides, "compare")
+    ui = _ui(overrides, json=json)
     out = _folder(task, overrides)
     refuse_taken(out)
     arms = plan_arms(task, overrides, wanted(options, overrides), out)
-    board = finish(_compared(arms, out, quiet=hushed))
+    board = finish(_compared(arms, out, _teller(ui, arms, out)))
     if board is None:
         return INTERRUPTED
-    if json:
-        print_json(board.to_json())
-    else:
-        print("\n".join([*table(board), f"saved in {clean(str(out))}"]))
+    _show(board, out, ui="json-document" if json else ui)
     return 0
+
+
+def _show(board: Scoreboard, out: Path, ui: str) -> None:
+    from bdpl_cli.armtable import table
+    from bdpl_cli.stdout import print_json
+
+    if ui == "json-document":
+        print_json(board.to_json())
+    elif ui != "json":  # which had its last line already
+        print("\n".join([*table(board), f"saved in {clean(str(out))}"]))
+
+
+def _ui(overrides: Mapping[str, Value], *, json: bool) -> str:
+    """What to show meanwhile, as ``--ui`` names it.
+
+    Raises:
+        ConfigError: two documents are to stand on stdout.
+    """
+    from bdpl_async.errors import ConfigError
+
+    ui = str(overrides.get("run.ui", "auto"))
+    if ui == "json" and json:
+        hint = "--ui json ends with the document; --json prints it alone"
+        raise ConfigError("--ui json, --json: both want stdout", hint=hint)
+    return ui
+
+
+def _teller(ui: str, arms: Sequence[Arm], out: Path) -> Teller:
+    """Who is told meanwhile: a screen where there is one, on stderr, as stdout is for the table."""
+    from bdpl_cli.comparing import Events, Lines, Teller, say
+
+    total = sum(len(arm.cells) for arm in arms)
+    if ui == "none":
+        return Teller(total, out)
+    if ui == "json":
+        return Events(total, out)
+    if ui == "plain" or (ui == "auto" and not sys.stderr.isatty()):
+        return Lines(total, out)
+    from bdpl_cli.screen.armsscreen import LEAST, ArmsScreen
+    from bdpl_cli.screen.terminal import Terminal, unfit
+
+    if why := unfit(LEAST, out=sys.stderr):
+        if ui == "rich":
+            say(f"bdpl-async: plain lines instead of --ui rich: {why}")
+        return Lines(total, out)
+    return ArmsScreen(arms, out, Terminal(sys.stderr))
 
 
 def _refuse_unbuilt(options: CompareOptions) -> None:
@@ -82,99 +121,48 @@ def _folder(task: str, overrides: Mapping[str, Value]) -> Path:
     return path if not path.exists() else next(p for p in candidates if not p.exists())
 
 
-async def _compared(arms: Sequence[Arm], out: Path, *, quiet: bool) -> Scoreboard | None:
+async def _compared(arms: Sequence[Arm], out: Path, teller: Teller) -> Scoreboard | None:
     """Run what is not there yet, and write comparison.json; None if a signal ended it before."""
-    from bdpl_async.studies.arms import rehearse, run_arms
+    from bdpl_async.studies.arms import rehearse
     from bdpl_async.studies.claim import Claim
     from bdpl_async.studies.scoreboard import scoreboard
     from bdpl_cli.connecting import connected
 
-    stop = _Stop()
-    progress = _Progress(sum(len(arm.cells) for arm in arms), out, quiet=quiet)
+    interrupt = Interrupt()
     await rehearse(arms, connected)
-    runs: dict[str, list[Kept]] = {arm.name: [] for arm in arms}
     with closing(Claim(out)):
-        stop.saving(out)
-        try:
-            async with aclosing(run_arms(arms, connected, progress.event, stop.during)) as found:
-                async for arm, kept in found:
-                    if kept.result.stop_reason == "interrupted":
-                        break
-                    stop.between()
-                    runs[arm.name].append(kept)
-                    progress.done(arm, kept)
-                    if stop.asked:
-                        break
-        finally:
-            progress.end()
-        if progress.left:
+        interrupt.saved = clean(str(out))
+        runs = await _run_all(arms, teller, interrupt)
+        if teller.left:
             return None
         board = scoreboard(arms, runs)
         board.write(out)
+        teller.compared(board)
         return board
 
 
-class _Stop:
-    """What a signal does: it halts the run that is under way, and nothing else begins."""
+async def _run_all(
+    arms: Sequence[Arm], teller: Teller, interrupt: Interrupt
+) -> dict[str, list[Kept]]:
+    """The runs of each arm that came to their end, in the order of its seeds."""
+    from bdpl_async.studies.sidebyside import SideBySide
+    from bdpl_cli.connecting import connected
 
-    def __init__(self) -> None:
-        self.asked = False
-        self._interrupt = Interrupt()
-        self._cancel = self._interrupt.halt
+    side_by_side = SideBySide(arms, connected, teller)
 
-    def saving(self, out: Path) -> None:
-        self._interrupt.saved = clean(str(out))
+    def halt() -> None:
+        teller.stopping()
+        side_by_side.halt()
 
-    def during(self, run: Run) -> None:
-        self._interrupt.halt = partial(self._halt, run)
-
-    def between(self) -> None:
-        self._interrupt.halt = self._cancel
-
-    def _halt(self, run: Run) -> None:
-        self.asked = True
-        run.gate.halt()
-
-
-class _Progress:
-    """Tells each run that is done on stderr, and how to go on if any is left."""
-
-    def __init__(self, total: int, out: Path, *, quiet: bool) -> None:
-        self.total = self.left = total
-        self._out = out
-        self._quiet = quiet
-        self._told: set[str] = set()
-
-    def end(self) -> None:
-        """Say how to go on, if any run is left."""
-        if self.left:
-            done = f"{self.total - self.left} of {self.total} runs are done"
-            _say(f"bdpl-async: {done}; the same command with --out {self._out} goes on")
-
-    def event(self, arm: Arm, event: Event) -> None:
-        """Say what a run warns of, once."""
-        from bdpl_async.events import Note
-
-        if isinstance(event, Note) and not self._quiet:
-            line = f"note: {arm.name}: {event.message}"
-            if line not in self._told:
-                self._told.add(line)
-                _say(line)
-
-    def done(self, arm: Arm, kept: Kept) -> None:
-        """Count a run, and say what it came to."""
-        from bdpl_cli.views import percent
-
-        self.left -= 1
-        result = kept.result
-        split, score = ("test", result.test) if result.test else ("dev", result.dev)
-        came_to = f"{split} {percent(score)}" if score else "no score"
-        if not self._quiet:
-            _say(
-                f"{self.total - self.left}/{self.total}  {arm.name}, seed {result.seed}: {came_to};"
-                f" {result.usage.prompts:,} prompts, {result.usage.seconds:.1f} s"
-            )
-
-
-def _say(line: str) -> None:
-    print(clean(line), file=sys.stderr, flush=True)
+    teller.stop = interrupt.halt = halt
+    interrupt.leaving = teller.leaving
+    runs: dict[str, list[Kept]] = {arm.name: [] for arm in arms}
+    try:
+        async with teller.showing(), aclosing(side_by_side.runs()) as found:
+            async for arm, kept in found:
+                if kept.result.stop_reason != "interrupted":
+                    runs[arm.name].append(kept)
+                    teller.done(arm, kept)
+    finally:
+        teller.end()
+    return runs
