@@ -5,17 +5,15 @@ The curves are plain numbers and need NumPy alone; matplotlib is asked for when 
 
 from __future__ import annotations
 
-import io
 import math
 import statistics
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from bdpl_async.overrides import Value
 from bdpl_async.studies.grid import SEED, Point, Sweep, short
-from bdpl_cli.plaintext import clean
+from bdpl_cli.page.drawing import clipped, drawable, house_style, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,33 +100,19 @@ def draw(sweep: Sweep, rows: Sequence[Row], kind: Literal["svg", "png"] = "svg")
     Raises:
         ImportError: matplotlib is not installed.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     measured, found = curves(sweep, rows)
-    with mpl.rc_context(
-        {
-            "text.parse_math": False,  # names of models and data may hold dollar signs
-            "svg.fonttype": "none",
-            "svg.hashsalt": "bdpl-async",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-        }
-    ):
+    with house_style():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.add_subplot()
         _draw_curves(axes, found)
-        axes.set_title(_drawable(sweep.name), loc="left")
+        axes.set_title(drawable(sweep.name), loc="left")
         axes.set_xlabel(sweep.x)
         axes.set_ylabel(measured)
         axes.grid(axis="y", alpha=0.3)
         figure.text(0.99, 0.005, _footnote(found), ha="right", va="bottom", fontsize=7, alpha=0.7)
-        picture = io.BytesIO()
-        metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {}
-        with warnings.catch_warnings():  # names may hold letters that the font has not
-            warnings.filterwarnings("ignore", message=r"Glyph", category=UserWarning)
-            figure.savefig(picture, format=kind, metadata=metadata, dpi=120)
-    return picture.getvalue()
+        return save(figure, kind)
 
 
 # Numbers
@@ -222,7 +206,7 @@ def _draw_curves(axes: Axes, found: Sequence[Curve]) -> None:
             marker=MARKS[colour % len(MARKS)],
             capsize=3,
             elinewidth=1,
-            label=_clipped(curve.label),
+            label=clipped(curve.label, LEGEND),
         )
     if len(found) > 1:
         axes.legend(frameon=False, fontsize=8)
@@ -236,7 +220,7 @@ def _places(axes: Axes, values: Sequence[Value]) -> dict[Value, float]:
     if numbers and min(numbers) > 0 and max(numbers) / min(numbers) >= WIDE:
         axes.set_xscale("log")
         axes.minorticks_off()
-    axes.set_xticks(places, [_clipped(_text(value)) for value in distinct])
+    axes.set_xticks(places, [clipped(_text(value), LEGEND) for value in distinct])
     return dict(zip(distinct, places, strict=True))
 
 
@@ -250,13 +234,4 @@ def _footnote(found: Sequence[Curve]) -> str:
 
 
 def _text(value: Value) -> str:
-    return _drawable(f"{value:g}" if isinstance(value, float) else str(value))
-
-
-def _drawable(text: str) -> str:
-    """Text without what an SVG file may not hold."""
-    return clean(text).translate(dict.fromkeys((0xFFFE, 0xFFFF), "\N{REPLACEMENT CHARACTER}"))
-
-
-def _clipped(text: str) -> str:
-    return text if len(text) <= LEGEND else f"{text[: LEGEND - 3]}..."
+    return drawable(f"{value:g}" if isinstance(value, float) else str(value))
