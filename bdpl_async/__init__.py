@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bdpl_async.scorer import Scorer as Scorer
     from bdpl_async.task import Task as Task
     from bdpl_async.tuning import tune as tune
+    from bdpl_async.watching import Watching as Watching
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,7 @@ _HOMES = {
     "Text": "records",
     "Usage": "records",
     "UsageError": "errors",
+    "Watching": "watching",
     "tune": "tuning",
 }
 
@@ -96,6 +98,7 @@ __all__ = [
     "Text",
     "Usage",
     "UsageError",
+    "Watching",
     "tune",
 ]
 

@@ -28,6 +28,12 @@ class Evaluation:
     n: int
     unanswered: int = 0
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from bdpl_async.cards import evaluation_card
+
+        return evaluation_card(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Gain:
@@ -40,6 +46,12 @@ class Gain:
     score: float
     ci95: tuple[float, float]
     p_value: float
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from bdpl_async.cards import gain_card
+
+        return gain_card(self)
 
 
 def logprob_array(outcomes: Sequence[object], classes: int) -> NDArray[np.float64]:

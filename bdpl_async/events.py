@@ -24,8 +24,20 @@ __all__ = [
 ]
 
 
+class _Shown:
+    """What notebooks show of an event."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from bdpl_async.cards import event_card
+
+        return event_card(self)
+
+
 @dataclass(frozen=True, slots=True)
-class Started:
+class Started(_Shown):
     """The run begins; nothing was sent yet."""
 
     type: ClassVar[str] = "started"
@@ -41,7 +53,7 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class Probed(_Shown):
     """The model was looked at: label words resolved, how it likes to be asked."""
 
     type: ClassVar[str] = "probed"
@@ -52,7 +64,7 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(_Shown):
     """A request failed and is sent again, as its `attempt`, after `wait` seconds.
 
     `cause` is the kind of failure in a word or two; `reason` is all that is known of it.
@@ -67,7 +79,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(_Shown):
     """One update: mean loss of the sampled prompts, mean entropy of the positions (nats).
 
     Attributes:
@@ -95,7 +107,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(_Shown):
     """A prompt was scored on a split; `role` is learned or empty."""
 
     type: ClassVar[str] = "evaluated"
@@ -107,7 +119,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Note(_Shown):
     """Something a person should know: a warning, in one sentence."""
 
     type: ClassVar[str] = "note"
@@ -116,7 +128,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(_Shown):
     """The run is over; always the last event."""
 
     type: ClassVar[str] = "finished"

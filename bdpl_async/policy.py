@@ -243,6 +243,12 @@ class Policy:
         logits -= logits.max(axis=1, keepdims=True)
         return np.maximum(logits, self.FLOOR)
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from bdpl_async.cards import policy_card
+
+        return policy_card(self.probabilities)
+
     def snapshot(self) -> Snapshot:
         """All state as arrays that later updates do not touch."""
         return {"logits": self._logits.copy()}

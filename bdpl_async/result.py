@@ -94,6 +94,12 @@ class Result:
         """The document that result.json holds."""
         return asdict(self)
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from bdpl_async.cards import result_card
+
+        return result_card(self)
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Result:
         """The result that a document holds; keys of later releases are left out.
