@@ -235,9 +235,28 @@ class TestLoading:
     async def test_unreachable_hub_id(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A hub id that cannot be had is refused by name."""
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        with pytest.raises(ProviderRefused, match="roberta/nobody/nothing: cannot be loaded"):
+        with pytest.raises(ProviderRefused, match="roberta/nobody/nothing: cannot be loaded") as no:
             async with Roberta("nobody/nothing"):
                 pass
+        assert "roberta/builtin ships with the package" in str(no.value)
+
+    async def test_without_a_network_it_asks_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the hub does not answer at all, only its cache here is looked into: no waits."""
+        looks: list[str] = []
+
+        def info(self: object, source: str, timeout: float) -> None:
+            looks.append(source)
+            raise ConnectionError("no route to host")
+
+        def head(*args: object, **kwargs: object) -> None:
+            pytest.fail("the hub was asked for a file")
+
+        monkeypatch.setattr("huggingface_hub.HfApi.model_info", info)
+        monkeypatch.setattr("huggingface_hub.file_download.get_hf_file_metadata", head)
+        with pytest.raises(ProviderRefused, match="the hub cannot be reached"):
+            async with Roberta("nobody/nothing"):
+                pass
+        assert looks == ["nobody/nothing"]
 
     async def test_pickles_are_never_read(self, shelf: Path, tmp_path: Path) -> None:
         """A folder whose weights are a pickle is refused, and the pickle stays closed."""
