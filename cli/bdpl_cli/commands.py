@@ -219,6 +219,7 @@ app = App(
     help="Learn a prompt for a model that you cannot open, within a budget.",
     help_format="plaintext",
     usage="Usage: bdpl-async COMMAND [OPTIONS]",
+    suppress_keyboard_interrupt=False,  # or it would end the process without a word
     help_epilogue="Start with: bdpl-async run\n"
     "Then your own rows: bdpl-async init tickets.csv\n"
     "Each command explains itself: bdpl-async run --help",

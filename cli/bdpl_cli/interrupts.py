@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -22,6 +21,8 @@ def finish(work: Coroutine[object, object, T]) -> T:
     Raises:
         KeyboardInterrupt: a signal ended it before there was anything to save.
     """
+    import asyncio  # here, for it would take a tenth of the time of every --help
+
     try:
         return asyncio.run(work)
     except asyncio.CancelledError:
@@ -41,6 +42,8 @@ class Interrupt:
     """
 
     def __init__(self, unsaved: str = "") -> None:
+        import asyncio
+
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  made inside a coroutine
         self.halt: Callable[[], object] = task.cancel
