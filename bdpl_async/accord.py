@@ -7,9 +7,6 @@ with it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from numbers import Real
-from typing import Final
 
 from bdpl_async.answers import Answers
 from bdpl_async.config import Config
@@ -18,7 +15,6 @@ from bdpl_async.result import Result
 
 __all__ = ["discord"]
 
-TEXTS: Final = ("task", "model", "method", "prompt", "stop_reason", "data_sha256")
 Kept = Mapping[str, Mapping[str, Answers]]
 
 
@@ -34,26 +30,18 @@ def discord(config: Config, result: Result, answers: Kept) -> str | None:
 
 
 def _of_result(config: Config, result: Result) -> str | None:
-    """What is wrong with result.json, if anything is."""
-    texts = {name: getattr(result, name) for name in TEXTS}
-    numbers: dict[str, object] = {"seed": result.seed, "steps_done": result.steps_done}
-    numbers |= {f"usage.{name}": value for name, value in asdict(result.usage).items()}
-    numbers |= {} if result.chosen_from is None else {"chosen_from": result.chosen_from}
-    for name, scored in _scores(result).items():
-        numbers |= {f"{name}.score": scored.score, f"{name}.n": scored.n}
-    strange = [name for name, value in texts.items() if not isinstance(value, str)]
-    strange += [] if all(isinstance(token, str) for token in result.tokens) else ["tokens"]
-    strange += [name for name, value in numbers.items() if not isinstance(value, Real)]
-    strange += [] if isinstance(result.labels, Mapping) else ["labels"]
-    if strange:
-        return f"result.json: {', '.join(strange)}: not as a run writes it"
+    """What of result.json is not as run.toml has it, if anything is."""
     words, offsets = config.task.labels, result.calibration
     count = len(words) if offsets is None else len(offsets.offsets)
-    told = {
+    told: dict[str, tuple[object, object]] = {
         "run.seed": (result.seed, config.run.seed),
         "optimizer.method": (result.method, config.optimizer.method),
         "task.labels": (list(result.labels.items()), list(words.items())),
         "the number of labels": (count, len(words)),
+    }
+    told |= {
+        f"metric of {name}": (scored.metric, config.task.metric)
+        for name, scored in _scores(result).items()
     }
     differing = [name for name, (left, said) in told.items() if left != said]
     return f"result.json and run.toml differ: {', '.join(differing)}" if differing else None

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from bdpl_async.markup import Element, Node, html, shaded, tag
+from bdpl_async.methods import FIXED
 from bdpl_async.wording import counted, dollars, percent, points, signed
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ CELL: Final = (
 ROW: Final = "background:transparent"
 FAINT: Final = "opacity:0.75"
 NONE: Final = "-"
-FIXED: Final = ("manual", "empty", "calibration")
 MOST: Final = 50  # positions of a policy that are listed
 
 
@@ -96,7 +96,7 @@ def result_card(result: Result) -> str:
         notes.append(f"Gain on test: {_gain(result.gain)}.")
     if (result.chosen_from or 0) > 1:
         notes.append(f"Chosen on dev from {result.chosen_from}, so dev flatters it.")
-    if result.stop_reason in ("interrupted", "provider"):
+    if result.cut_off:
         notes.append("The run was cut off: this is its best guess by then.")
     return card(
         tag(

@@ -16,6 +16,7 @@ import orjson
 from bdpl_async.evaluation import Evaluation
 from bdpl_async.events import Evaluated, Event, Finished, Note, Probed, Retry, Started, Step
 from bdpl_async.result import Result, Totals
+from bdpl_async.typed import typed
 
 __all__ = ["from_json", "read_events"]
 
@@ -30,6 +31,8 @@ def read_events(path: Path) -> list[Event]:
         path: an events.jsonl.
     """
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return []
         with path.open("rb") as file:
             return list(_events(iter(lambda: file.readline(LONGEST), b"")))
     except OSError:
@@ -60,7 +63,7 @@ def from_json(document: Mapping[str, Any]) -> Event | None:
     known = {field.name for field in fields(kind)}
     given = {key: _value(key, value) for key, value in document.items() if key in known}
     event: Event = kind(**given)
-    return event
+    return typed(event)
 
 
 def _value(key: str, value: Any) -> Any:

@@ -5,10 +5,10 @@ Files may have been edited or cut off; what cannot be used is refused by name, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import orjson
@@ -19,7 +19,7 @@ from bdpl_async.answers import Answers
 from bdpl_async.config import Config, load_config
 from bdpl_async.data.textfile import exists, read_text
 from bdpl_async.errors import ConfigError
-from bdpl_async.result import Result
+from bdpl_async.result import CUT_OFF, Result
 
 __all__ = ["Kept", "LearnedPolicy", "finished", "read_run"]
 
@@ -27,6 +27,7 @@ MAX_BYTES: Final = 500_000_000
 HINT: Final = "give the folder of a finished run"
 STUDIES: Final = {"comparison.json": "a comparison", "sweep.toml": "a sweep"}
 LISTED: Final = 8  # runs of a study, in a message
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def finished(path: Path) -> bool:
     """Whether `path` holds a run that came to its own end: nobody interrupted it, nothing broke."""
     try:
         document = orjson.loads((path / "result.json").read_bytes())
-        return document["stop_reason"] not in ("interrupted", "provider")
+        return document["stop_reason"] not in CUT_OFF
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         return False
 
@@ -71,16 +72,14 @@ def read_run(path: Path) -> Kept:
     if not exists(path / "run.toml"):
         raise _no_run(path)
     config = load_config(path / "run.toml")
-    document = _json(path / "result.json")
-    try:
-        result = Result.from_json(document)
-        answers = _answers(_json(path / "answers.json", optional=True))
-        policy = _policy(_json(path / "policy.json", optional=True))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        reason = f"{type(error).__name__} {error}"[:200]
+    if not exists(path / "result.json"):
         raise ConfigError(
-            f"{path}: a file is not as a run writes it: {reason}", hint=HINT
-        ) from None
+            f"{path}: the run has no result yet, and so no prompt",
+            hint=f"wait until it ends, or go on with it: bdpl-async resume {path}",
+        )
+    result = _made(Result.from_json, path / "result.json")
+    answers = _made(_answers, path / "answers.json", optional=True)
+    policy = _made(_policy, path / "policy.json", optional=True)
     if (changed := discord(config, result, answers)) is not None:
         raise ConfigError(f"{path}: {changed}", hint=f"{HINT}, as the run left it")
     return Kept(path, config, result, answers, policy)
@@ -88,6 +87,8 @@ def read_run(path: Path) -> Kept:
 
 def _no_run(path: Path) -> ConfigError:
     """What `path` is instead, and where the runs are, if it holds some."""
+    if not exists(path):
+        return ConfigError(f"{path}: no such folder", hint=HINT)
     runs = sorted(file.parent for file in path.glob("*/run.toml"))
     if not runs:
         return ConfigError(f"{path}: no run: it has no run.toml", hint=HINT)
@@ -98,9 +99,25 @@ def _no_run(path: Path) -> ConfigError:
     return ConfigError(f"{path}: the folder of {what}, not of one run", hint=hint)
 
 
+def _made(make: Callable[[dict[str, Any]], Made], file: Path, *, optional: bool = False) -> Made:
+    """What the file says; where it may be missing, what no keys say.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    document = _json(file, optional=optional)
+    try:
+        return make(document)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        reason = f"{type(error).__name__} {error}"[:200]
+        raise ConfigError(f"{file}: not as a run writes it: {reason}", hint=HINT) from None
+
+
 def _json(file: Path, *, optional: bool = False) -> dict[str, Any]:
-    if optional and not file.exists():
+    if optional and not exists(file):
         return {}
+    if exists(file) and not file.is_file():  # a pipe would be waited for
+        raise ConfigError(f"{file}: is no file", hint=HINT)
     try:
         document = orjson.loads(read_text(file, most=MAX_BYTES, hint=HINT))
     except orjson.JSONDecodeError as error:

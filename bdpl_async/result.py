@@ -13,10 +13,12 @@ from bdpl_async.calibration import Offsets
 from bdpl_async.evaluation import Evaluation, Gain
 from bdpl_async.latency import Latency
 from bdpl_async.spending import Spending
+from bdpl_async.typed import typed
 
-__all__ = ["Baseline", "Result", "Totals"]
+__all__ = ["CUT_OFF", "Baseline", "Result", "Totals"]
 
 SCHEMA = 1
+CUT_OFF = ("interrupted", "provider")  # reasons to stop that no run chooses itself
 
 
 def _versions() -> dict[str, str]:
@@ -90,6 +92,11 @@ class Result:
     spending: Spending | None = None
     schema: int = SCHEMA
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether the run did not come to its own end."""
+        return self.stop_reason in CUT_OFF
+
     def to_json(self) -> dict[str, Any]:
         """The document that result.json holds."""
         return asdict(self)
@@ -125,7 +132,7 @@ class Result:
             "tokens": tuple(given["tokens"]),
             "losses": tuple(nan if loss is None else float(loss) for loss in given["losses"]),
         }
-        return cls(**given)
+        return typed(cls(**given))
 
 
 def _evaluation(document: Mapping[str, Any] | None) -> Evaluation | None:

@@ -39,6 +39,7 @@ from bdpl_async.scorer import Scorer
 from bdpl_async.session import Session
 from bdpl_async.task import Split, Task
 from bdpl_async.tuning import follow
+from bdpl_cli.plots import mean_interval as bounds_of
 from bdpl_providers import connect
 
 FOLDERS = {"ci": "citation_intent", "se": "sciie", "hp": "hyperpartisan", "rct": "csabstruct"}
@@ -180,10 +181,8 @@ async def run(study: Study, model: str, url: str | None) -> None:
 
 def mean_interval(values: list[float]) -> tuple[float, float]:
     """Mean, and half the width of its 95 % interval by Student's t."""
-    t95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
-    count = len(values)
-    spread = float(np.std(values, ddof=1)) if count > 1 else float("nan")
-    return float(np.mean(values)), t95.get(count, 2.0) * spread / count**0.5
+    mean = float(np.mean(values))
+    return mean, bounds_of(values)[1] - mean if len(values) > 1 else float("nan")
 
 
 def table(file: Path, key: str) -> None:

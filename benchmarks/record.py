@@ -10,12 +10,14 @@ Lines that stay as they were are stored once. Whoever wants no motion sees the l
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,6 +44,11 @@ THEME = TerminalTheme(
         (130, 185, 250), (215, 160, 240), (115, 205, 215), (245, 247, 250),
     ],
 )  # fmt: skip
+BLOCKS = {chr(0x2580 + n): (1 - n / 8, 1.0, n / 8) for n in range(1, 9)} | {
+    chr(0x2590 - n): (0.0, n / 8, 1.0) for n in range(1, 8)
+}
+"""Characters that are drawn, for fonts leave gaps between them: top, width and height in a cell."""
+RUNS = re.compile(f"[{''.join(BLOCKS)}]+|[^{''.join(BLOCKS)}]+")
 STYLE = """\
 text{font:%dpx ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;\
 white-space:pre;fill:%s}
@@ -175,10 +182,11 @@ height="{height}" role="img" aria-label="{title}">
 
     def _line(self, line: Line, number: int) -> str:
         parts, column = [], 0
-        for text, style in line:
-            wide = Text(text).cell_len
-            parts.append(self._part(text, style, column, wide))
-            column += wide
+        for whole, style in line:
+            for text in RUNS.findall(whole):
+                wide = Text(text).cell_len
+                parts.append(self._part(text, style, column, wide))
+                column += wide
         return f'<g id="l{number}">{"".join(parts)}</g>'
 
     def _part(self, text: str, style: Style, column: int, wide: int) -> str:
@@ -189,13 +197,30 @@ height="{height}" role="img" aria-label="{title}">
             back = f'<rect x="{x}" y="-{BASE}" width="{width}" height="{LINE}" fill="{paper}"/>'
         if not text.strip():
             return back
+        if text[0] in BLOCKS:
+            ink = ink or THEME.foreground_color.hex
+            name = self.classes.setdefault(ink, f"c{len(self.classes)}")
+            return f'{back}<path class="{name}" d="{_outline(text, column)}"/>'
         names = [name for name, on in zip("biu", _manner(style), strict=True) if on]
         if ink is not None:
             names.append(self.classes.setdefault(ink, f"c{len(self.classes)}"))
         known = f' class="{" ".join(names)}"' if names else ""
-        drawn = "" if text.isascii() else ' lengthAdjust="spacingAndGlyphs"'  # bars have no gaps
+        drawn = "" if text.isascii() else ' lengthAdjust="spacingAndGlyphs"'
         size = f'x="{x}" textLength="{width}"{drawn}'
         return f"{back}<text {size}{known}>{escape(text, quote=False)}</text>"
+
+
+def _outline(text: str, column: int) -> str:
+    """The path of a text of blocks; like ones that touch are one rectangle."""
+    parts = []
+    for sign, group in groupby(text):
+        count = len(list(group))
+        top, wide, high = BLOCKS[sign]
+        x, width = round(column * CELL, 1), round((count - 1 + wide) * CELL, 1)
+        y, height = round(top * LINE - BASE, 1), round(high * LINE, 1)
+        parts.append(f"M{x:g} {y:g}h{width:g}v{height:g}h-{width:g}z")
+        column += count
+    return "".join(parts)
 
 
 def _manner(style: Style) -> tuple[bool, bool, bool]:

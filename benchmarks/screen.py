@@ -109,7 +109,9 @@ def measured(size: tuple[int, int], frames: int) -> tuple[float, float]:
         kind = type("Sized", (Sized,), {"size": size})
         terminal = kind(out)
         motion = Motion()
-        live = Live(terminal, motion.next, lambda v, w, h: frame(v, w, h, terminal.look))
+        live = Live(
+            terminal, motion.next, lambda v, w, h: frame(v, w, h, terminal.look), over=_raise
+        )
         for _ in range(20):
             live.beat()
         began, pauses = time.thread_time(), 0.0
@@ -118,6 +120,10 @@ def measured(size: tuple[int, int], frames: int) -> tuple[float, float]:
         cost = time.thread_time() - began
         terminal.leave()
     return cost / frames, cost / (cost + pauses)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _drain(descriptor: int) -> None:

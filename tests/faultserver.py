@@ -133,11 +133,11 @@ class FaultServer:
         thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
         thread.start()
         try:
-            assert ready.wait(5)
+            assert ready.wait(60)
             yield server
         finally:
             loop.call_soon_threadsafe(end.set)
-            thread.join(5)
+            thread.join(60)
             loop.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

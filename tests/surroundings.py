@@ -58,11 +58,11 @@ def serving(app: web.Application) -> Iterator[str]:
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()
     try:
-        assert ready.wait(5)
+        assert ready.wait(60)
         yield address[0]
     finally:
         loop.call_soon_threadsafe(end.set)
-        thread.join(5)
+        thread.join(60)
         loop.close()
 
 

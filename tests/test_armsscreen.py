@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bdpl_async.errors import ProviderRefused
+from bdpl_async.events import Note
 from bdpl_async.studies.arms import Wanted, plan_arms
 from bdpl_async.studies.sidebyside import SideBySide
 from bdpl_cli.connecting import connected
@@ -66,6 +67,24 @@ def test_two_errors_are_both_said(path: Path, capsys: pytest.CaptureFixture[str]
     assert "second" in said
 
 
+def test_a_fault_of_the_view_ends_no_run(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever draws next gets it, and says so; the runs are counted on."""
+
+    def fault(*_: object) -> None:
+        raise ZeroDivisionError
+
+    arms = plan_arms(path, {}, Wanted(("simulated/a",), ("empty",)), path.parent / "o")
+    screen = ArmsScreen(arms, path.parent, Terminal(sys.__stderr__ or sys.stderr))
+    monkeypatch.setattr("bdpl_cli.screen.armsscreen.told", fault)
+    screen.heard(arms[0], arms[0].cells[0], Note(0.0, "hello"))
+    with pytest.raises(ZeroDivisionError) as raised:
+        screen.state()
+    screen._over(raised.value)
+    assert "the run did not: ZeroDivisionError" in capsys.readouterr().err
+
+
 def seen(descriptor: int, process: subprocess.Popen[bytes]) -> bytes:
     """All that arrives at the terminal until the process ends."""
     found = b""
@@ -85,6 +104,7 @@ def test_in_a_terminal_arms_are_drawn_and_the_table_follows(path: Path) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     words = ["-m", "bdpl_cli", "compare", str(path), "--method", "bdpl", "--method", "empty"]
+    words += ["--steps", "600"]  # what is over at once is not drawn
     process = subprocess.Popen(
         [sys.executable, *words, "--cache", "none", "--out", str(path.parent / "out")],
         env={**environment(path.parent), "TERM": "xterm-256color"},

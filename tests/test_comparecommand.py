@@ -146,7 +146,7 @@ def test_no_screen_where_there_is_no_terminal(task: Path, capsys: Capsys) -> Non
     """--ui rich says why it cannot be and goes on with plain lines."""
     done = command(capsys, "compare", task, *ARMS, "--out", "out", "--ui", "rich")
     assert done.code == 0
-    assert "plain lines instead of --ui rich" in done.err
+    assert "plain lines instead of --ui rich: standard error is no terminal" in done.err
     assert "2/2  simulated/x empty" in done.err
 
 

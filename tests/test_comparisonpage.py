@@ -243,3 +243,18 @@ def test_a_changed_file_is_refused(kept: KeptComparison, key: str, value: object
     """What was not written by compare is refused by name, without a traceback."""
     with pytest.raises(ConfigError, match=r"comparison\.json: not as compare writes it"):
         comparison_page(changed(kept, **{key: value}), plots=False)
+
+
+def test_arms_that_score_alike_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    """Of the arms at the top those alone that have the same score, not every other one."""
+    methods = [word for name in ("empty", "bdpl", "random") for word in ("--method", name)]
+    kept = compared(tmp_path, monkeypatch, capsys, *methods)
+    means = (0.75, 0.5, 0.75)
+    rows = [
+        {**row, "test": {**row["test"], "mean": mean}}
+        for row, mean in zip(kept.document["summary"], means, strict=True)
+    ]
+    text = contest_verdict(contest(changed(kept, summary=rows))).text
+    assert text.startswith("empty and random score alike on test: 75.0 %")

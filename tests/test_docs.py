@@ -54,10 +54,13 @@ INSTEAD = {
     "prompts=1000": "prompts=250",
     "prompts=5000": "prompts=250",
     "--max-prompts 2000 --out runs/lengths": "--max-prompts 300 --out runs/lengths",
+    "data-size.toml --model simulated/x --max-prompts 2000": (
+        "data-size.toml --model simulated/x --max-prompts 300"
+    ),
+    "bdpl.Watching(budget)": "bdpl.Watching(budget, show=str)",
 }
-"""What is made smaller, so that a page takes seconds."""
+"""What is made smaller, so that a page takes seconds; and a display that needs no IPython."""
 MORE = {
-    "bdpl-async estimate tickets.toml": "--max-prompts 400",
     "bdpl-async run tickets.toml --seed 0": "--model simulated/x",
     "bdpl-async run tickets.toml --max-usd 5": "--max-prompts 400",
     "bdpl-async run tickets.toml --model compatible/": "--max-prompts 400",
@@ -179,6 +182,18 @@ def test_the_method_names_what_there_is() -> None:
             continue
         path = modules[module].relative_to(ROOT).with_suffix("")
         assert hasattr(importlib.import_module(".".join(path.parts)), name), (module, name)
+
+
+def test_formulas_are_drawn_where_pages_are_read() -> None:
+    """Inline formulas hold nothing that Markdown takes for its own, and no line ends in them."""
+    for name, page in PAGES.items():
+        text = re.sub(r"```.*?```|`[^`]*`", "", page, flags=re.S)
+        formulas = re.findall(r"\$([^$]*)\$", text)
+        assert (text.count("$") == 0) == (name != "docs/method.md"), "dollars are for formulas"
+        assert text.count("$") == 2 * len(formulas)
+        for formula in formulas:
+            assert formula == formula.strip()
+            assert not re.search(r"\n|\\[^a-zA-Z]|\*|\||(?<![a-zA-Z])_", formula), formula
 
 
 def test_the_sections_of_a_report(

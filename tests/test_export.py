@@ -263,6 +263,16 @@ def test_promptfoo_without_the_data_says_so(capsys: Capsys) -> None:
     assert "dev.tsv" in done.err
 
 
+def test_promptfoo_fills_in_no_name_of_a_model(capsys: Capsys) -> None:
+    """A name or an address that it would take for a template, which reads variables, is refused."""
+    ran(capsys)
+    for option, text in (("--model", "openai/{{env.HOME}}"), ("--base-url", "http://x/{% y %}")):
+        told = ("--model", "vllm/x", option, text) if option == "--base-url" else (option, text)
+        done = command(capsys, "export", "run", "--format", "promptfoo", *told)
+        assert (done.code, done.out) == (2, "")
+        assert "braces" in done.err
+
+
 def test_rows_that_promptfoo_would_fetch_are_passed_over(capsys: Capsys) -> None:
     """A text that names a file or a setting never stands in the configuration."""
     write_task(Path())

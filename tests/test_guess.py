@@ -121,7 +121,17 @@ def test_no_label(tmp_path: Path) -> None:
     """A file without a column of few values is refused, and its columns are named."""
     with pytest.raises(ConfigError, match="no column looks like the label") as error:
         guess_roles(sheet(tmp_path, [{"text": text(i), "n": i} for i in range(20)]))
-    assert "'n'" in str(error.value)
+    assert "'text' (20 values), 'n' (20 values)" in str(error.value)
+
+
+def test_why_no_column_will_do(tmp_path: Path) -> None:
+    """The message says of each column what it holds, such as rows without a text."""
+    lines = [f'{{"text": "{text(i)}", "label": {"null" if i % 3 else "1"}}}' for i in range(9)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match=r"'label' \(6 rows without text\)"):
+        guess_roles(look_at(tmp_path / "a.jsonl"))
+    with pytest.raises(ConfigError, match=r"'label' \(1 value alone\)"):
+        guess_roles(sheet(tmp_path, labelled({"a": 9})))
 
 
 BAD_FILES = {
@@ -232,6 +242,28 @@ def test_notes(tmp_path: Path) -> None:
     notes = "; ".join(propose({"train": train}, guess_roles(train)).notes)
     for part in ("26 classes", "class 'lone'", "empty in 1 row"):
         assert part in notes
+
+
+def test_numbers_written_in_two_ways(tmp_path: Path) -> None:
+    """1 and 1.0 are one class, as tables write whole numbers either way."""
+    found = classes_of("label", sheet(tmp_path, labelled({"1": 5, "0": 4, "1.0": 3, "0.0": 2})))
+    assert found.counts == {"0": 6, "1": 8}
+    assert found.spellings == {"1.0": "1", "0.0": "0"}
+
+
+def test_missing_labels_by_name(tmp_path: Path) -> None:
+    """What programs write for a missing label is a class, and pointed out."""
+    train = sheet(tmp_path, labelled({"NaN": 5, "good": 5, "bad": 5, "none": 5}))
+    notes = propose({"train": train}, Roles("label", ("text",))).notes
+    assert [note for note in notes if "missing" in note] == [
+        "'NaN' is taken for a class: if it means that a label is missing, take these rows out"
+    ]
+
+
+def test_signs_are_not_called_other(tmp_path: Path) -> None:
+    """A label without a letter stands for itself; one that cannot be shown is `other`."""
+    assert list(label_words(["+", "-"], []).words.values()) == [" +", " -"]
+    assert list(label_words(["\x1b", "b"], []).words.values()) == [" other", " b"]
 
 
 # Words

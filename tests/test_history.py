@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,30 @@ def test_a_log_of_an_earlier_release(tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
     log.write_bytes(orjson.dumps(document) + b"\n")
     assert read_events(log) == [replace(FULL, tokens=(), odds=(), lowest=None)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tokens": ["a", None]},
+        {"odds": ["x", 1.0]},
+        {"usage": {"usd": "x"}},
+        {"loss": "much"},
+        {"step": 1.5},
+        {"prompt": 5},
+    ],
+)
+def test_values_of_another_type_are_left_out(tmp_path: Path, change: dict[str, object]) -> None:
+    """A line that was edited is no event, as its reader would break on it."""
+    log = tmp_path / "events.jsonl"
+    log.write_bytes(orjson.dumps(to_json(FULL) | change) + b"\n" + lines(STEP))
+    assert read_events(log) == [STEP]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """What is no file has no events."""
+    os.mkfifo(tmp_path / "events.jsonl")
+    assert read_events(tmp_path / "events.jsonl") == []
 
 
 def test_no_log(tmp_path: Path) -> None:

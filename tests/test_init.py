@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -238,6 +239,46 @@ def test_many_classes_and_long_rows(capsys: Capsys) -> None:
     assert "the model reads 256 tokens" in out
 
 
+def test_copies(capsys: Capsys) -> None:
+    """A file of few different texts becomes a task all the same, with or without a test set."""
+    for texts, tested in ((30, True), (2, False)):
+        name = f"c{texts}.csv"
+        rows = [[text(i % texts), "ab"[i % texts % 2]] for i in range(300)]
+        Path(name).write_text(table(["text", "label"], rows))
+        out = drafted(capsys, name, "--out", f"c{texts}.toml").out
+        assert ("test set" in out) == (not tested)
+        assert Path(f"c{texts}-test.csv").exists() == tested
+
+
+def test_words_that_another_model_may_read(capsys: Capsys) -> None:
+    """Letters stand in where the model has no token; what they stand for is told and written."""
+    rows = [[text(i), ["zygote", "quasar"][i % 2]] for i in range(40)]
+    Path("t.csv").write_text(table(["text", "label"], rows))
+    out = drafted(capsys, "t.csv").out.replace("\n  ", " ")
+    assert "stand-ins: A for 'quasar', B for 'zygote'; another model may read the words" in out
+    assert "stands for 'quasar', which another model may read" in Path("task.toml").read_text()
+
+
+def test_too_many_classes_for_the_model(capsys: Capsys) -> None:
+    """Where neither words nor letters will do, it says so."""
+    rows = [[text(i), f"kind {i % 60}"] for i in range(300)]
+    Path("t.csv").write_text(table(["text", "label"], rows))
+    out = drafted(capsys, "t.csv").out.replace("\n  ", " ")
+    assert "cannot tell words for these 60 classes apart" in out
+    out = drafted(capsys, "t.csv", "--out", "v.toml", "--no-split", "--model", "vllm/x").out
+    assert "and 52 more" in out.replace("\n  ", " ")
+
+
+def test_unseen_characters_are_spelled_out(capsys: Capsys) -> None:
+    """What turns the direction of writing is escaped in the file, and read back as it was."""
+    label = "la\u202ebel"
+    Path("t.csv").write_text(table(["text", label], [[text(i), "ab"[i % 2]] for i in range(40)]))
+    drafted(capsys, "t.csv")
+    written = Path("task.toml").read_text()
+    assert "\u202e" not in written
+    assert tomllib.loads(written)["task"]["label"] == label
+
+
 REFUSED: list[tuple[str, str, tuple[str, ...], str]] = [
     ("t.csv", "text;label\nfine words;1\nbad words;0\n", (), "semicolons"),
     ("t.csv", tickets(), ("--label", "kind"), "columns there are: 'id', 'text', 'category'"),
@@ -247,6 +288,11 @@ REFUSED: list[tuple[str, str, tuple[str, ...], str]] = [
     ("t.csv", table(["text", "label"], [[text(i), i % 3 or ""] for i in range(9)]), (), "row 1"),
     ("t.csv", tickets(), ("--label", "id"), "no such class"),
     ("t.doc", "x", (), "unknown file ending"),
+    ("t.json", "[]", (), "one object a line"),
+    ("t.xlsx", "PK", (), "save the sheet as csv"),
+    ("t.csv.gz", "x", (), "unpack it first"),
+    ("t.jsonl", '{"text": "\\ud800", "label": "a"}\n' * 200, (), "200 rows without text"),
+    ("t.jsonl", '{"te\\ud800xt": "a b c", "label": "a"}\n' * 200, (), "half a surrogate pair"),
     ("other.csv", tickets(), (), "t.csv: no such file"),
 ]
 

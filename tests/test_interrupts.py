@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -14,12 +15,13 @@ from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from tests.workbench import command
 
 Capsys = pytest.CaptureFixture[str]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
 def _handlers() -> object:
     """Signals are handled as before, whatever a test does."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -36,7 +38,7 @@ async def interrupted(number: signal.Signals, **attributes: str) -> Interrupt:
     return interrupt
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 async def test_it_says_how_to_go_on(number: signal.Signals, capsys: Capsys) -> None:
     """Where it is saved, and the command that goes on, on stderr."""
     await interrupted(number, saved="/a b", onward="bdpl-async resume '/a b'")
@@ -66,9 +68,40 @@ async def test_the_second_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError("no terminal")
 
     interrupt.leaving = leaving
+    later(monkeypatch)
     with pytest.raises(OSError, match="no terminal"):
         os.kill(os.getpid(), signal.SIGINT)
     assert (restored, codes) == ([0], [INTERRUPTED])
+
+
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time passes."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1)
+
+
+async def test_an_echo_is_no_second(monkeypatch: pytest.MonkeyPatch, capsys: Capsys) -> None:
+    """`timeout` sends its signal twice, a terminal that closes twice and more: that is one."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    interrupt = await interrupted(signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    interrupt.first()
+    later(monkeypatch)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert codes == []
+    assert capsys.readouterr().err.count("stopping") == 1
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert codes == [INTERRUPTED]
+
+
+async def test_nohup_outlives_the_terminal() -> None:
+    """Where the closing of the terminal is ignored, it stays so."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interrupt = Interrupt()
+    interrupt.halt = lambda: pytest.fail("was stopped")
+    os.kill(os.getpid(), signal.SIGHUP)
+    await asyncio.sleep(0.01)
 
 
 async def test_nobody_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +124,20 @@ def test_cancelled_is_interrupted() -> None:
     async def work() -> None:
         raise asyncio.CancelledError
 
+    with pytest.raises(KeyboardInterrupt):
+        finish(work())
+
+
+def test_a_signal_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What never began is closed, so Python has nothing to warn of."""
+
+    async def work() -> None:
+        pytest.fail("began")
+
+    def run(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "run", run)
     with pytest.raises(KeyboardInterrupt):
         finish(work())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -88,9 +89,28 @@ def test_a_label_that_was_ruled_out_is_no_missing_answer(folder: Path) -> None:
 
 def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
     """The hint is about folders of runs, not about files of tasks."""
-    for place in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(ConfigError, match=r"no run: it has no run\.toml\n  give the folder of"):
+    for place, what in (
+        (tmp_path, r"no run: it has no run\.toml"),
+        (tmp_path / "x", "no such folder"),
+    ):
+        with pytest.raises(ConfigError, match=rf"{what}\n  give the folder of"):
             read_run(place)
+
+
+def test_a_run_in_progress_has_no_result_yet(folder: Path) -> None:
+    """The message says so, and what can be done."""
+    (folder / "result.json").unlink()
+    with pytest.raises(ConfigError, match=r"no result yet.*\n.*bdpl-async resume"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("file", ["result.json", "answers.json", "policy.json"])
+def test_nothing_is_waited_for(folder: Path, file: str) -> None:
+    """A pipe or a folder in a file's place is refused, and never read."""
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    with pytest.raises(ConfigError, match=f"{file}: is no file"):
+        read_run(folder)
 
 
 def test_a_folder_of_several_runs_names_them(tmp_path: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from bdpl_async.config import Config, load_config
 from bdpl_async.errors import ConfigError
+from bdpl_cli.commands import app
 from bdpl_cli.options import KEYS, Options
 from bdpl_providers import Connection
 from bdpl_providers.simulated import Simulated
@@ -43,15 +45,11 @@ VALUES: dict[str, tuple[str, object]] = {
 
 
 @pytest.mark.parametrize("option", CONTRACT.split())
-def test_help(
-    option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_help(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     """run --help lists each option of the contract with its TOML key."""
-    monkeypatch.setenv("COLUMNS", "200")
-    printed = command(capsys, "run", "--help").out
-    lines = [line for line in printed.splitlines() if f"│ --{option} " in line]
-    assert len(lines) == 1
-    assert f"[{KEYS[option.replace('-', '_')]}]" in lines[0]
+    _, *listed = command(capsys, "run", "--help").out.split("│ --")
+    (told,) = [one for one in listed if one.startswith(f"{option} ")]
+    assert f"[{KEYS[option.replace('-', '_')]}]" in told
 
 
 def test_keys_exist() -> None:
@@ -211,6 +209,36 @@ def test_what_a_command_lists(
     assert len(listed) == len(set(listed))
     assert {f"--{option}" for option in there.split()} <= set(listed)
     assert not {f"--{option}" for option in absent.split()} & set(listed)
+
+
+BEHIND = {"transfer": "RUN_DIR", "explain": "RUN_DIR", "sweep": "SWEEP.toml"}
+
+
+@pytest.mark.parametrize(
+    "name", ["run", "eval", "compare", "estimate", "sweep", "transfer", "explain", "probe", "vocab"]
+)
+def test_each_command_understands_the_options_of_run(name: str) -> None:
+    """Whatever stands behind `run` may stand behind each of them, also where it is not listed."""
+    others = {"model": "simulated/x", "price-in": "1", "price-out": "1", "out": "x", "data": "x"}
+    given = others | {option.strip("-"): value for option, (value, _) in VALUES.items()}
+    options = [part for option in CONTRACT.split() for part in (f"--{option}", given.get(option))]
+    words = [name, BEHIND.get(name, "reviews"), *(word for word in options if word is not None)]
+    app.parse_args(words, exit_on_error=False, print_error=False)
+    assert sum(word.startswith("--") for word in words) == 24
+
+
+@pytest.mark.parametrize("name", ["eval", "vocab", "probe"])
+def test_options_of_a_search_change_nothing_elsewhere(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command that does not search takes the command line of a run, and says the same."""
+    prompt = ("--prompt", "x", "--split", "dev", "--json") if name == "eval" else ()
+    words = (name, write_task(tmp_path), *prompt)
+    idle = ("--method", "random", "--steps", "7", "--ui", "none", "--yes", "--cache", "none")
+    plain, busy = command(capsys, *words), command(capsys, *words, *idle)
+    assert (busy.code, busy.err) == (0, "")
+    seconds = re.compile(r'seconds": [0-9.e-]+')
+    assert seconds.sub("", busy.out) == seconds.sub("", plain.out) != ""
 
 
 @pytest.mark.parametrize("name", ["run", "compare"])

@@ -1,4 +1,4 @@
-"""What the README says beside its commands, which `test_docs` runs, is so: its tables and lists."""
+"""What README and guides say beside the commands that `test_docs` runs is so: tables and lists."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.workbench import command
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESEARCH = (ROOT / "docs" / "research.md").read_text(encoding="utf-8")
 KEYS = (ROOT / "examples" / "keys.md").read_text(encoding="utf-8")
 
 
@@ -83,9 +84,18 @@ def test_the_readmes_task_file_is_valid(tmp_path: Path) -> None:
 # Tables
 
 
+def test_the_list_of_tasks() -> None:
+    """The README names every built-in task of the paper."""
+    text = README[README.index("## The paper's tasks") : README.index("## From Python")]
+    listed = names(text)[0].split()
+    assert listed == [name for name in builtin_tasks() if name != "reviews"]
+
+
 def test_the_table_of_tasks() -> None:
     """Metric, columns and label words of every built-in task of the paper are those listed."""
-    text = README[README.index("## The paper's tasks") : README.index("## From Python")]
+    text = RESEARCH[
+        RESEARCH.index("## The paper's tasks") : RESEARCH.index("```sh\nbdpl-async tasks")
+    ]
     listed = {name: row for row in rows(text) for name in names(row[0])}
     assert list(listed) == [name for name in builtin_tasks() if name != "reviews"]
     for name, (_, _, metric, columns, words) in listed.items():

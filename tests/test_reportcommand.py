@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,7 @@ def test_with_matplotlib_there_are_figures(capsys: Capsys, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere",), "no run.toml"),
+        (("nowhere",), "no such folder"),
         (("task.toml",), "no run.toml"),
         (("run", "-o", "run"), "is a folder"),
         (("run", "-o", "run/result.json"), "is there already"),
@@ -221,6 +222,30 @@ def test_a_damaged_run_is_refused(capsys: Capsys) -> None:
     done = command(capsys, "report", "run")
     assert (done.code, done.out) == (2, "")
     assert "run" in done.err
+
+
+def test_a_run_in_progress_is_refused(capsys: Capsys) -> None:
+    """It has no result yet: the message says so, and nothing is written."""
+    Path("run/result.json").unlink()
+    done = command(capsys, "report", "run")
+    assert (done.code, done.out) == (2, "")
+    assert "no result yet" in done.err
+    assert not Path("run/report.html").exists()
+
+
+def test_a_pipe_is_not_waited_for(capsys: Capsys) -> None:
+    """As -o it is refused like any other file that is no report."""
+    os.mkfifo("pipe.html")
+    done = command(capsys, "report", "run", "-o", "pipe.html")
+    assert done.code == 2
+    assert "is no file" in done.err
+
+
+def test_an_interval_out_of_this_world(capsys: Capsys) -> None:
+    """Numbers that no run writes, but a number's place holds, make a page all the same."""
+    scored = orjson.loads(Path("run/result.json").read_bytes())["dev"]
+    edit("run/result.json", dev={**scored, "ci95": [-1e308, 1e308]})
+    assert "From -100 % to 100 %" in reported(capsys).text
 
 
 def test_a_long_prompt_stays_readable(capsys: Capsys, tmp_path: Path) -> None:

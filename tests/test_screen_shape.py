@@ -92,7 +92,7 @@ def test_all_that_matters_is_there_on_80_by_24() -> None:
     """Limits, prompt, draw, score, curves, traffic, retries and a note are on the usual screen."""
     text = plainly(frame(seen(), 80, 24, BLOCKS))
     for part in (
-        *("word  bdpl on word, seed 0", "57 of about 203 updates", "28 %"),
+        *("word  bdpl on word, seed 0", "57 of about 203 updates", "65 %"),
         *("requests  ", "prompts   ", "tokens    ", "USD       ", "seconds   "),
         *("4,480", "64", "1,200", "8,000", "$1.7360", "$0.0200", "$0.4000", "$5.0000"),
         *("prompt    word word word word", "luckiest  loss 0.500 in update 1", "dev  empty"),

@@ -278,6 +278,15 @@ class Fixed(Terminal):
         return self.now != (0, 0)
 
 
+def raised(error: Exception) -> None:
+    raise error
+
+
+async def soon(seconds: float) -> None:
+    """No time passes."""
+    await asyncio.sleep(0)
+
+
 class Work:
     """A clock that goes on by what a frame costs."""
 
@@ -298,7 +307,7 @@ def test_pace(cost: float) -> None:
     """At most four frames a second, and at most three parts in a hundred of a core."""
     work = Work(cost)
     states = iter(range(100))
-    live = Live(Fixed(), lambda: str(next(states)), work.draw, clock=work)
+    live = Live(Fixed(), lambda: str(next(states)), work.draw, over=raised, clock=work)
     pause = live.beat()
     assert pause >= PERIOD or cost + pause >= PERIOD
     assert cost / (cost + pause) <= SHARE + 1e-9
@@ -309,7 +318,7 @@ def test_nothing_is_drawn_where_nothing_changed() -> None:
     """Equal states draw once; a new one sends only the lines that differ; a new size all."""
     work, terminal = Work(0.0), Fixed()
     state = ["a"]
-    live = Live(terminal, lambda: state[0], work.draw, clock=work)
+    live = Live(terminal, lambda: state[0], work.draw, over=raised, clock=work)
     for _ in range(3):
         live.beat()
     assert work.frames == 1
@@ -326,7 +335,7 @@ def test_nothing_is_drawn_where_nothing_changed() -> None:
 def test_in_the_background_nothing_is_drawn() -> None:
     """A shell that put us into the background has the terminal to itself; then we come back."""
     work, terminal = Work(0.0), Fixed()
-    live = Live(terminal, lambda: "a", work.draw, clock=work)
+    live = Live(terminal, lambda: "a", work.draw, over=raised, clock=work)
     terminal.now = (0, 0)
     live.beat()
     assert terminal.sent == []
@@ -337,15 +346,15 @@ def test_in_the_background_nothing_is_drawn() -> None:
 
 async def test_a_terminal_that_is_gone() -> None:
     """It ends the drawing, is told once, and is no error."""
-    told: list[str] = []
+    told: list[Exception] = []
+    error = OSError(5, "gone")
 
     def draw(state: str, width: int, height: int) -> list[Text]:
-        raise OSError(5, "gone")
+        raise error
 
-    live = Live(Fixed(), lambda: "gone", draw, gone=lambda: told.append("gone"))
-    async with live.shown():
+    async with Live(Fixed(), lambda: "gone", draw, over=told.append, sleep=soon).shown():
         await asyncio.sleep(0.01)
-    assert told == ["gone"]
+    assert told == [error]
 
 
 async def broken(live: Live[str], terminal: Terminal, error: Exception | None = None) -> None:
@@ -359,20 +368,30 @@ async def broken(live: Live[str], terminal: Terminal, error: Exception | None = 
 
 
 async def test_a_fault_in_drawing_is_told() -> None:
-    """The screen is left at once, what goes on goes on, and the fault is raised at its end."""
+    """The screen is left at once, whoever shows it is told, and what is shown goes on."""
+    told: list[Exception] = []
+    error = ZeroDivisionError()
 
     def draw(state: str, width: int, height: int) -> list[Text]:
-        raise ZeroDivisionError
+        raise error
 
     terminal = Fixed()
-    with pytest.raises(ZeroDivisionError):
-        await broken(Live(terminal, lambda: "fault", draw), terminal)
+    await broken(Live(terminal, lambda: "fault", draw, over=told.append, sleep=soon), terminal)
+    assert told == [error]
+
+
+async def test_what_is_over_at_once_is_not_drawn() -> None:
+    """A replay from the cache does not flicker."""
+    terminal = Fixed()
+    async with Live(terminal, lambda: "a", Work(0).draw, over=raised).shown():
+        await asyncio.sleep(0.01)
+    assert terminal.sent == []
 
 
 async def test_left_whatever_happens() -> None:
     """An error in what is shown leaves the screen first, and goes on."""
     terminal = Fixed()
-    live = Live(terminal, lambda: "a", Work(0).draw)
+    live = Live(terminal, lambda: "a", Work(0).draw, over=raised, sleep=soon)
     with pytest.raises(ValueError, match="wrong"):
         await broken(live, terminal, ValueError("wrong"))
     assert not terminal.entered
@@ -395,7 +414,7 @@ def test_unfit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_aside_keeps_what_others_print() -> None:
     """It takes all that is written, gives it once, and of very much keeps the newest."""
-    aside = Aside("utf-8")
+    aside = Aside(StringIO())
     print("a warning", file=aside)
     assert aside.taken() == "a warning\n"
     assert aside.taken() == ""

@@ -224,6 +224,21 @@ def test_time_left_by_the_budget() -> None:
     assert seconds_left(folded([*pulses])) == pytest.approx((1_000 - 500) / 50)
 
 
+def test_a_guess_of_updates_is_not_believed() -> None:
+    """Known answers make the budget last longer than was planned: what is spent of it tells."""
+    budget = Budget(prompts=1_000)
+    pulses = [
+        pulse(t, 9 * t, budget=budget, used=Amount(prompts=50 * t), kept=Amount(prompts=200))
+        for t in range(11)
+    ]
+    guessed = folded([replace(STARTED, steps=None), *pulses])
+    assert progress(guessed) == pytest.approx(500 / 800)
+    assert seconds_left(guessed) == pytest.approx(300 / 50 + 200 / 50)
+    asked = folded([replace(STARTED, steps=100), *pulses])
+    assert progress(asked) == pytest.approx(0.9)
+    assert seconds_left(asked) == pytest.approx(10 / 9 + 200 / 50)
+
+
 def test_progress_of_the_end() -> None:
     """Selection and test are measured by the prompts that were kept for them."""
     search = pulse(9, 100, used=Amount(prompts=500), kept=Amount(prompts=200))

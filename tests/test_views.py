@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from bdpl_async.pulse import Pulse
 from bdpl_async.result import Baseline, Totals
 from bdpl_cli.interrupts import Interrupt
 from bdpl_cli.plaintext import clean
-from bdpl_cli.stdout import until_closed
-from bdpl_cli.views import make_view, percent, watching
+from bdpl_cli.views import make_view, watching
 from tests.test_events import EVALUATED, EVENTS, STARTED, STEP
 from tests.test_result import RESULT
 
@@ -173,13 +171,6 @@ def test_gain(capsys: pytest.CaptureFixture[str]) -> None:
     assert "-12.5 points" in printed("plain", [Finished(5.0, result)], capsys)
 
 
-def test_percent() -> None:
-    """A metric that can be negative keeps its sign."""
-    assert (
-        percent(Evaluation("mcc", -0.125, (-0.5, 0.25), 8)) == "-12.5 % (95 %: -50.0 to 25.0, n=8)"
-    )
-
-
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """--ui json prints each event as one line of JSON and nothing else."""
     lines = printed("json", ALL, capsys).splitlines()
@@ -189,23 +180,6 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_none(capsys: pytest.CaptureFixture[str]) -> None:
     """--ui none prints nothing."""
     assert printed("none", ALL, capsys) == ""
-
-
-def test_reader_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When nobody reads on, the view says so once and is silent; other errors stay errors."""
-    monkeypatch.setattr("bdpl_cli.stdout.silence", lambda: None)
-    closed: list[str] = []
-
-    def failing(error: OSError) -> Callable[[str], None]:
-        def show(line: str) -> None:
-            raise error
-
-        return until_closed(show, lambda: closed.append("closed"))
-
-    failing(BrokenPipeError())("line")
-    assert closed == ["closed"]
-    with pytest.raises(OSError, match="full"):
-        failing(OSError("full"))("line")
 
 
 def test_a_gain_that_may_be_none_is_called_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,8 +101,9 @@ def raw_rows(path: Path) -> Iterator[Mapping[str, str | None]]:
 def _texts(where: str, found: Mapping[str, object]) -> dict[str, str | None]:
     row: dict[str, str | None] = {}
     for name, value in found.items():
+        checked(where, {name: name})
         try:
-            row[name] = as_text(where, name, value)
+            row[name] = checked(where, {name: as_text(where, name, value)})[name]
         except DataError:
             row[name] = None
     return row
@@ -216,7 +217,8 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
             ) from error
         if not isinstance(found, dict):
             raise DataError(
-                f"{path}: {place}: not a JSON object", hint='write {"column": "value", ...}'
+                f"{path}: {place}: not a JSON object",
+                hint='write {"column": "value", ...}, one object a line and no list around them',
             )
         yield number, found
 

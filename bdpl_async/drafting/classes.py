@@ -5,6 +5,7 @@ Knows the values of label columns; neither words for a model nor files of settin
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ __all__ = ["Classes", "classes_of", "has_labels"]
 MINORITY = 0.3  # share of the rarer of two classes below which accuracy flatters
 UNEVEN = 0.5  # of an even share; likewise of more classes
 UNKNOWN = ("-1", "")  # what stands where a label is kept secret
+MISSING = frozenset({"nan", "null", "na", "n/a", "#n/a", "<na>"})
 NAMED = 5  # classes in a message
 
 
@@ -38,6 +40,11 @@ class Classes:
     def rare(self) -> list[str]:
         """The classes that have a single row."""
         return [value for value, count in self.counts.items() if count == 1]
+
+    @property
+    def missing(self) -> list[str]:
+        """The classes that look like labels which some program could not fill in."""
+        return [value for value in self.counts if _folded(value) in MISSING]
 
     @property
     def metric(self) -> str:
@@ -146,7 +153,9 @@ def _only_there(sheet: Sheet, train: Sheet, label: str, value: str) -> DataError
 
 
 def _folded(value: str) -> str:
-    return " ".join(value.casefold().split())
+    """What spellings of one class have in common: not case, spaces, or the .0 of a whole number."""
+    plain = " ".join(value.casefold().split())
+    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", plain)
 
 
 def _rank(value: str) -> tuple[int, float, str]:

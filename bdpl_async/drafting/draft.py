@@ -110,7 +110,7 @@ class Draft:
         rows = f"{count:,} rows" if count != 1 else "1 row"
         meant = self.words.meant.get(value)
         if meant:
-            return f"{rows}; stands for {_shown(meant)!r}"
+            return f"{rows}; stands for {_shown(meant)!r}, which another model may read"
         if meant == "" or (self.words.kind == "yesno" and value.strip().isdigit()):
             return f"{rows}; say what {_shown(value)} means"
         return rows
@@ -170,5 +170,6 @@ def _comment(text: str) -> list[str]:
 
 
 def _text(value: str) -> str:
-    """A TOML string; JSON escapes the same characters, but for DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A TOML string; JSON escapes the same characters, but for those that are obeyed unseen."""
+    found = json.dumps(value, ensure_ascii=False)
+    return "".join(one if visible(one) == one else f"\\u{ord(one):04x}" for one in found)

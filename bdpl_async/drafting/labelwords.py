@@ -56,11 +56,13 @@ class LabelWords:
         words: value -> label word, each with a leading space.
         kind: what they answer: quality, yesno, nli or topic.
         meant: values whose word is a stand-in, with the word that would say more, or with "".
+        apart: whether the model can read them all and tell them apart.
     """
 
     words: Mapping[str, str]
     kind: str
     meant: Mapping[str, str] = field(default_factory=dict)
+    apart: bool = True
 
 
 def first_word(word: str) -> Hashable | None:
@@ -80,16 +82,17 @@ def label_words(values: Sequence[str], hints: Sequence[str], key: Key = first_wo
     chosen = _distinct(choices, key)
     if chosen is None:  # one of them cannot be had: letters for all, so that none stands out
         letters = [(*_letters(place),) for place in range(len(values))]
-        chosen = _distinct(letters, key) or [words[0] for words in choices]
+        chosen = _distinct(letters, key)
+    apart = chosen is not None
+    chosen = chosen or [words[0] for words in choices]
     meant = {}
     for value, word, words in zip(values, chosen, choices, strict=True):
         if word != words[0]:
             meant[value] = words[0]
         elif _bare_number(value) and kind == "topic":
             meant[value] = ""
-    return LabelWords(
-        {value: f" {word}" for value, word in zip(values, chosen, strict=True)}, kind, meant
-    )
+    found = {value: f" {word}" for value, word in zip(values, chosen, strict=True)}
+    return LabelWords(found, kind, meant, apart)
 
 
 def _choices(values: Sequence[str], hints: Sequence[str]) -> tuple[str, list[tuple[str, ...]]]:
@@ -127,7 +130,8 @@ def _words(value: str) -> Iterator[str]:
         for word in words
     ]
     yield from WHOLE.get(" ".join(words), ())
-    yield " ".join(words) or "other"
+    sign = value.strip() if value.isprintable() else ""
+    yield " ".join(words) or sign or "other"
     yield from INSTEAD.get(" ".join(words).casefold(), ())
     yield from (word for word in words if len(word) > 2)
 

@@ -134,6 +134,11 @@ def _about(classes: Classes) -> list[str]:
             f"{len(classes.counts)} classes: servers that list the {TOP} likeliest tokens alone"
             " cannot tell them all apart; vllm, roberta and openai decisions can"
         )
+    notes += [
+        f"{short(value)} is taken for a class: if it means that a label is missing, take these rows"
+        " out"
+        for value in classes.missing
+    ]
     if rare := classes.rare:
         listed = ", ".join(map(short, rare[:3])) + (", ..." if len(rare) > 3 else "")
         notes.append(f"a single row has the class {listed}: nothing can be learned of it")

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 MOST_CLASSES = 100  # different values beyond which a column is not taken for the label unasked
+LISTED = 8  # columns in a message that says what each holds
 LONG_LABEL = 60  # characters; a label's name is not longer
 LONG_WORDS = 8  # words; likewise
 SHORT_TEXT = 12  # characters that a text has on average, at least
@@ -214,7 +215,20 @@ def _missing(sheet: Sheet, option: str, name: str) -> ConfigError:
 
 
 def _none(sheet: Sheet, role: str, option: str) -> ConfigError:
+    shown = [f"{short(name)} ({_about(column)})" for name, column in sheet.columns.items()]
+    more = ", ..." if len(shown) > LISTED else ""
     return ConfigError(
         f"{sheet.path}: no column looks like the {role}",
-        hint=f"name it with {option}; columns there are: {_listed(sheet.columns)}",
+        hint=f"name it with {option}; columns there are: {', '.join(shown[:LISTED])}{more}",
     )
+
+
+def _about(column: Column) -> str:
+    """What a column holds, for one who has to choose."""
+    if column.unusable:
+        rows = "row" if column.unusable == 1 else "rows"
+        return f"{column.unusable:,} {rows} without text"
+    if column.values is None:
+        return "many values"
+    filled = [value for value in column.values if value.strip()]
+    return f"{len(filled):,} values" if len(filled) != 1 else "1 value alone"

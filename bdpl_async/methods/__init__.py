@@ -26,7 +26,7 @@ from bdpl_async.paper import PaperPolicy
 from bdpl_async.policy import Policy, max_kl_for
 from bdpl_async.records import Prompt
 
-__all__ = ["Distributed", "Maker", "Method", "drawn", "make_method", "searches"]
+__all__ = ["FIXED", "Distributed", "Maker", "Method", "drawn", "make_method", "searches"]
 
 FIXED = ("manual", "empty", "calibration")
 PROMPTS = 64  # drawn to see how many tokens a prompt takes

@@ -127,7 +127,7 @@ COMMANDS = {
         "Compare models and methods on the same examples and the same budget.",
         (
             "compare reviews --method bdpl --method random --seeds 5",
-            "compare task.toml --model vllm/Qwen/Qwen3-4B --model vllm/Qwen/Qwen3-8B",
+            "compare task.toml --model openai/gpt-4o-mini --model openai/gpt-4o",
         ),
     ),
     "sweep": _Command(
@@ -180,7 +180,7 @@ CACHE = {
         "[OPTIONS]",
         MEMORY,
         "Remove old answers, the oldest first.",
-        ("cache prune --older-than 30 --max-mb 500",),
+        ("cache prune --older-than 30 --max-mb 500 --dry-run",),
     ),
     "verify": _Command(
         "cache:verify",

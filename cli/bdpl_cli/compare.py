@@ -80,7 +80,8 @@ def _ui(overrides: Mapping[str, Value], *, json: bool) -> str:
 
 def _teller(ui: str, arms: Sequence[Arm], out: Path) -> Teller:
     """Who is told meanwhile: a screen where there is one, on stderr, as stdout is for the table."""
-    from bdpl_cli.comparing import Events, Lines, Teller, say
+    from bdpl_cli.comparing import Events, Lines, Teller
+    from bdpl_cli.stderr import say
 
     total = sum(len(arm.cells) for arm in arms)
     if ui == "none":

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from bdpl_async.studies.sidebyside import Audience
 from bdpl_async.wording import counted, dollars
 from bdpl_cli.columns import wrapped
-from bdpl_cli.plaintext import clean
-from bdpl_cli.stdout import silence
+from bdpl_cli.harmless import Harmless
+from bdpl_cli.stderr import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +24,7 @@ if TYPE_CHECKING:
     from bdpl_async.studies.cells import Cell
     from bdpl_async.studies.scoreboard import Scoreboard
 
-__all__ = ["Events", "Lines", "Teller", "say"]
-
-
-def say(line: str) -> None:
-    """A line on stderr that no terminal obeys."""
-    print(clean(line), file=sys.stderr, flush=True)
+__all__ = ["Events", "Lines", "Teller"]
 
 
 class Teller(Audience):
@@ -120,6 +115,13 @@ class Events(Teller):
     comparison.json. Runs that were there already are silent.
     """
 
+    def __init__(self, total: int, out: Path) -> None:
+        super().__init__(total, out)
+        self._print = Harmless(_print, self._unread)
+
+    def _unread(self) -> None:
+        self.stop()
+
     def heard(self, arm: Arm, cell: Cell, event: Event) -> None:
         """Print an event."""
         from bdpl_async.events import to_json
@@ -127,15 +129,17 @@ class Events(Teller):
         self._print({"arm": arm.name, "seed": cell.config.run.seed, **to_json(event)})
 
     def compared(self, board: Scoreboard) -> None:
-        """Print the outcome."""
+        """Print the outcome.
+
+        Raises:
+            OSError: standard output took no more of it.
+        """
         self._print({"type": "compared", "comparison": board.to_json()})
+        self._print.settle()
 
-    def _print(self, document: object) -> None:
-        import orjson
 
-        try:
-            sys.stdout.write(orjson.dumps(document).decode() + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError:  # nobody reads on
-            silence()
-            self.stop()
+def _print(document: object) -> None:
+    import orjson
+
+    sys.stdout.write(orjson.dumps(document).decode() + "\n")
+    sys.stdout.flush()

@@ -11,7 +11,7 @@ from pathlib import Path
 from bdpl_async.config import builtin_tasks
 from bdpl_async.data.columns import short
 from bdpl_async.errors import ConfigError
-from bdpl_cli.asking import Asker
+from bdpl_cli.asker import Asker
 
 __all__ = ["Found", "find_data", "refuse_taken", "remove"]
 
@@ -22,6 +22,14 @@ SPLITS = {
 }
 ENDINGS = (".tsv", ".csv", ".jsonl", ".parquet")
 KINDS = "tsv, csv, jsonl or parquet"
+SPREADSHEET = "save the sheet as csv in UTF-8"
+INSTEAD = {
+    ".json": "write one object a line, and name it .jsonl",
+    ".ndjson": "rename it, so that its name ends in .jsonl",
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), SPREADSHEET),
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst"), "unpack it first"),
+}
+"""What to do with files of other endings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +69,11 @@ def find_data(data: Path | None, out: Path, asker: Asker) -> Found:
     if not data.exists():
         raise ConfigError(f"{data}: no such file or folder", hint="check the path")
     if data.suffix.lower() not in ENDINGS:
+        ending = data.suffix.lower()
+        hint = f"take a file in {KINDS}"
         raise ConfigError(
-            f"{data}: unknown file ending {data.suffix!r}", hint=f"take a file in {KINDS}"
+            f"{data}: unknown file ending {data.suffix!r}",
+            hint=f"{hint}: {INSTEAD[ending]}" if ending in INSTEAD else hint,
         )
     if data.stem.lower() in SPLITS["train"]:
         return _of_folder(data.parent, _splits(data.parent) | {"train": data})

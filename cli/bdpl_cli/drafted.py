@@ -15,12 +15,12 @@ from pathlib import Path
 from bdpl_async.data.columns import short
 from bdpl_async.drafting.draft import Draft
 from bdpl_async.drafting.holdout import FEWEST, hold_out
-from bdpl_async.drafting.labelwords import LabelWords
+from bdpl_async.drafting.labelwords import LabelWords, first_word
 from bdpl_async.drafting.proposal import Proposal, propose
 from bdpl_async.drafting.roles import Roles, guess_roles, label_columns, text_columns
 from bdpl_async.drafting.sheet import Sheet, look_at
 from bdpl_async.errors import ConfigError
-from bdpl_cli.asking import Asker
+from bdpl_cli.asker import Asker
 from bdpl_cli.datafound import Found, find_data, refuse_taken, remove
 from bdpl_cli.options import InitOptions
 from bdpl_cli.plaintext import clean
@@ -130,7 +130,8 @@ def _drafted(found: Found, wish: InitOptions, asker: Asker) -> Drafted:
     _write(draft, wish.out, found.made, sizes["train"])
     window = proposal.too_long(WINDOWS[model]) if model in WINDOWS else None
     untested = None if "test" in sizes else UNTESTED
-    said = (*doubts, *proposal.notes, untested, window, missing, _about_words(words, model))
+    about = _about_words(words, model, known=key is not first_word)
+    said = (*doubts, *proposal.notes, untested, window, missing, about)
     return Drafted(wish.out, draft, proposal, sizes, tuple(note for note in said if note))
 
 
@@ -168,7 +169,8 @@ def _splits(
     new = {split: wish.out.parent / f"{found.name}-{split}.csv" for split in ("train", "test")}
     refuse_taken([*new.values()], hint="move it away; or --no-split cuts no test set")
     found.made.extend(new.values())
-    return new, hold_out(proposal.train, proposal.roles, new)
+    held = hold_out(proposal.train, proposal.roles, new)
+    return (new, held) if held else (files, sizes)
 
 
 def _budget(test: int) -> int:
@@ -205,19 +207,31 @@ def _write(draft: Draft, out: Path, made: list[Path], rows: int) -> None:
         task.vocabulary()
 
 
-def _about_words(words: LabelWords, model: str) -> str | None:
-    """What a person should know of the label words."""
+def _about_words(words: LabelWords, model: str, *, known: bool) -> str | None:
+    """What a person should know of the label words; whether the model's tokens are `known`."""
+    if known and not words.apart:
+        return (
+            f"{model} cannot tell words for these {len(words.words)} classes apart: take another"
+            " model, or write words of one token each in [task.labels]"
+        )
     if any(meant == "" for meant in words.meant.values()):
         return "the labels are numbers: say in [task.labels] what each of them means"
     if words.kind == "yesno" and all(value.strip().isdigit() for value in words.words):
         return "1 is taken for yes: say in [task.labels] what 0 and 1 mean"
     if words.meant:
-        listed = ", ".join(
-            f"{word.strip()} for {value!r}"
+        listed = [
+            f"{word.strip()} for {short(value)}"
             for value, word in words.words.items()
             if value in words.meant
+        ]
+        more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+        why = (
+            f"{model} has no token of its own for some classes"
+            if known
+            else "the words of some classes begin alike"
         )
-        return f"{model} has no token of its own for some classes; stand-ins: {listed}"
+        other = "; another model may read the words themselves: see [task.labels]" if known else ""
+        return f"{why}; stand-ins: {', '.join(listed[:SHOWN])}{more}{other}"
     return None
 
 

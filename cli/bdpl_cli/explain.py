@@ -36,7 +36,10 @@ def explain(
         Whole | None, Parameter(help="Ask the first N only, and show N flipped at most")
     ] = None,
     phrase: Annotated[
-        tuple[str, ...], Parameter(help="A phrase to compare with; may be repeated", negative=())
+        tuple[str, ...],
+        Parameter(
+            help="A phrase to compare with; may be repeated", negative=(), show_default=False
+        ),
     ] = (),
     phrases: Annotated[bool, Parameter(help="Look for the nearest manual phrase")] = True,
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,

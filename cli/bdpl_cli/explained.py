@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Explained", "read"]
 
 COUNTS = ("n", "gained", "lost")
-UNFINISHED = ("interrupted", "provider")
 
 
 @dataclass(slots=True)
@@ -129,7 +128,7 @@ def _note(found: Explained) -> None:
     result, notes = found.kept.result, found.notes
     if found.places is None:
         notes.append(f"the method {result.method!r} keeps no distributions over candidates")
-    if result.stop_reason in UNFINISHED:
+    if result.cut_off:
         notes.append(
             "the run was cut off: its prompt is the best guess by then, chosen on no score"
         )

@@ -33,7 +33,7 @@ OURS: Final = {
 
 
 def export(
-    run: Annotated[Path, Parameter(help="RUN_DIR of the run")],
+    run: Annotated[Path, Parameter(name="RUN_DIR", help="The folder of a run")],
     /,
     *,
     format: Annotated[Format, Parameter(help="For whom")] = "text",

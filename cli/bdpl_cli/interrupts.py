@@ -1,17 +1,20 @@
-"""Ctrl-C and SIGTERM: the first ends in good order, the second at once."""
+"""Ctrl-C, SIGTERM, a closed terminal: the first ends in good order, the second at once."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TypeVar
 
+from bdpl_cli.stderr import say
+
 __all__ = ["INTERRUPTED", "Interrupt", "finish"]
 
 INTERRUPTED = 130
+TOGETHER = 0.05  # seconds in which two signals are one, as `timeout` sends them
 T = TypeVar("T")
 
 
@@ -21,16 +24,19 @@ def finish(work: Coroutine[object, object, T]) -> T:
     Raises:
         KeyboardInterrupt: a signal ended it before there was anything to save.
     """
-    import asyncio  # here, for it would take a tenth of the time of every --help
-
     try:
-        return asyncio.run(work)
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        import asyncio  # here, for it would take a tenth of the time of every --help
+
+        try:
+            return asyncio.run(work)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+    finally:
+        work.close()  # a signal may come before it has begun
 
 
 class Interrupt:
-    """Watches for both signals from when it is made, inside a running event loop.
+    """Watches for signals from when it is made, inside a running event loop.
 
     Attributes:
         halt: what the first signal calls; until there is something to save, it cancels the task.
@@ -51,22 +57,25 @@ class Interrupt:
         self.unsaved = unsaved
         self.leaving: Callable[[], object] = lambda: None
         self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self._since: float | None = None
+        self._watched = _watched()
+        for number in self._watched:
             self._watch(number)
 
     def first(self) -> None:
         """Stop sending, and leave at once when a signal comes again."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        if self._since is not None:
+            return
+        self._since = time.monotonic()
+        for number in self._watched:
             with suppress(NotImplementedError):
                 self._loop.remove_signal_handler(number)
-            # A thread that is busy with a model would hold up a tidy exit.
-            signal.signal(number, lambda *_: self._leave())
+            signal.signal(number, self._again)
         kept = f"what is known is saved in {self.saved}" if self.saved else self.unsaved
         told = [f"bdpl-async: stopping{'; ' * bool(kept)}{kept}"]
         if self.onward:
             told.append(f"  go on with: {self.onward}")
-        with suppress(OSError):  # whoever would read it may be gone
-            print(*told, sep="\n", file=sys.stderr, flush=True)
+        say(*told)
         self.halt()
 
     def _watch(self, number: signal.Signals) -> None:
@@ -75,8 +84,23 @@ class Interrupt:
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self.first))
 
+    def _again(self, number: int, frame: object) -> None:
+        """Leave, but not for an echo of the first: a closed terminal says so more than once."""
+        since = self._since or 0.0
+        if number in (signal.SIGINT, signal.SIGTERM) and time.monotonic() - since >= TOGETHER:
+            self._leave()
+
     def _leave(self) -> None:
+        """A thread that is busy with a model would hold up a tidy exit."""
         try:
             self.leaving()
         finally:
             os._exit(INTERRUPTED)
+
+
+def _watched() -> list[signal.Signals]:
+    """Those that end us; not the closing of the terminal, where nohup has us outlive it."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        found.append(signal.SIGHUP)
+    return found

@@ -16,7 +16,7 @@ from cyclopts import CycloptsError, UnknownOptionError, UnusedCliTokensError
 
 from bdpl_async.errors import BdplError, BudgetExhausted, BudgetTooSmall, ProviderError
 from bdpl_cli.commands import app
-from bdpl_cli.plaintext import clean
+from bdpl_cli.stderr import say
 from bdpl_cli.stdout import silence, take_everything
 
 __all__ = ["UNBUILT", "app", "main"]
@@ -111,7 +111,6 @@ def _code(error: BdplError) -> int:
 
 def _fail(message: str, code: int) -> int:
     """Say on stderr, in short lines that no terminal obeys, what is the matter."""
-    lines = [clean(line) for line in f"bdpl-async: {message}".splitlines()]
-    for line in lines:
-        print(line if len(line) <= LONGEST else line[: LONGEST - 3] + "...", file=sys.stderr)
+    lines = f"bdpl-async: {message}".splitlines()
+    say(*(line if len(line) <= LONGEST else line[: LONGEST - 3] + "..." for line in lines))
     return code

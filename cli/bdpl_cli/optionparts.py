@@ -6,8 +6,9 @@ alone, so ``--seed 0`` is a seed.
 """
 
 # Annotations stand as they are, not as text: cyclopts reads them from subclasses elsewhere too.
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import Parameter
 
@@ -39,11 +40,12 @@ __all__ = [
     "Methods",
     "Model",
     "Models",
-    "Noise",
     "Quiet",
     "Search",
     "Seed",
     "Server",
+    "hiding",
+    "names",
 ]
 
 
@@ -203,18 +205,33 @@ class Quiet(Given):
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Noise(Given):
-    """What the command line of a run may say that makes no difference to this command."""
-
-    ui: Annotated[Ui | None, SILENT] = None
-    yes: Annotated[bool | None, SILENT] = None
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Bygone(Given):
     """What a run that is over has settled; refused with a message that says so."""
 
     method: Annotated[str | None, SILENT] = None
     steps: Annotated[Whole | None, SILENT] = None
     seed: Annotated[Whole | None, SILENT] = None
+
+
+Part = TypeVar("Part", bound=type[Given])
+
+
+def names(*parts: type[Given]) -> set[str]:
+    """The fields of some parts; not ``--set``, which every part has."""
+    return {field.name for part in parts for field in fields(part)} - {"set_"}
+
+
+def hiding(*hidden: str) -> Callable[[Part], Part]:
+    """Understand these flags of a class's bases without listing them; goes below ``@dataclass``.
+
+    What makes no difference to a command may stand on its line all the same, so that the command
+    line of a ``run`` works there too.
+    """
+
+    def hide(part: Part) -> Part:
+        for field in fields(part):
+            if field.name in hidden:
+                part.__annotations__[field.name] = Annotated[field.type, SILENT]
+        return part
+
+    return hide

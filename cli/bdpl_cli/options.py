@@ -1,8 +1,8 @@
 """Which options each command takes.
 
 One frozen dataclass a command instead of two dozen parameters threaded through; cyclopts makes
-flags of its fields. What means nothing to a command is not among its options, or is understood and
-not listed where the command line of a `run` should work unchanged.
+flags of its fields. What makes no difference to a command is understood and not listed, so that the
+command line of a `run` works there unchanged.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from bdpl_cli.optionparts import (
     Methods,
     Model,
     Models,
-    Noise,
     Quiet,
     Search,
     Seed,
     Server,
+    hiding,
+    names,
 )
 
 __all__ = [
@@ -97,19 +98,22 @@ class SweepOptions(Quiet, Cached, Data, Seed, Search, Server, Model):
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class EvalOptions(Noise, Cached, Data, Seed, Server, Model):
+@hiding("method", "steps", "out", "ui", "yes")
+class EvalOptions(Options):
     """Of `eval`: it scores, and does not search."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ProbeOptions(Noise, Data, Seed, Server, Model):
+@hiding("method", "steps", "cache", "out", "ui", "yes")
+class ProbeOptions(Options):
     """Of `probe`: nothing of it comes from the cache."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class VocabOptions(Data, Seed):
+@hiding(*names(Model, Server, Search, Cached), "ui", "yes")
+class VocabOptions(Options):
     """Of `vocab`: no model is asked."""
 
     out: Annotated[str | None, option("out", "File to write, else stdout", OUTPUT)] = None
@@ -145,10 +149,12 @@ class ArmOptions(Cached, Data, Seed, Methods, Server, Models):
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class EstimateOptions(Noise, ArmOptions):
+class EstimateOptions(ArmOptions):
     """Of `estimate`: the command line of a run or a comparison, to be judged beforehand."""
 
     out: Annotated[str | None, SILENT] = None
+    ui: Annotated[Ui | None, SILENT] = None
+    yes: Annotated[bool | None, SILENT] = None
     executor: Annotated[str | None, SILENT] = None
     address: Annotated[str | None, SILENT] = None
 

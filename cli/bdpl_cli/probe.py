@@ -34,7 +34,6 @@ from cyclopts import Parameter
 from bdpl_cli.columns import room
 from bdpl_cli.interrupts import Interrupt, finish
 from bdpl_cli.options import ProbeOptions
-from bdpl_cli.waiting import telling
 
 if TYPE_CHECKING:
     from bdpl_async.errors import BdplError
@@ -145,6 +144,7 @@ async def _probed(
     from bdpl_async.session import Session
     from bdpl_cli.connecting import connected
     from bdpl_cli.visit import Visit
+    from bdpl_cli.waiting import telling
 
     Interrupt()
     async with connected(task.config) as scorer:

@@ -96,6 +96,8 @@ def _refuse_other(file: Path) -> None:
     try:
         if file.is_dir():
             raise ConfigError(f"{file}: is a folder", hint="give a file, as in -o report.html")
+        if file.exists() and not file.is_file():
+            raise ConfigError(f"{file}: is no file", hint="give another file as -o")
         if file.exists():
             with file.open("rb") as old:
                 if is_page(old.read(2000)):

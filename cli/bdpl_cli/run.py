@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from time import strftime
@@ -15,6 +14,7 @@ from cyclopts import Parameter
 
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.options import Options
+from bdpl_cli.stderr import say
 
 if TYPE_CHECKING:
     from bdpl_async.config import Config
@@ -38,7 +38,7 @@ def run(
 
         loaded = Task.from_toml(task, overrides=options.overrides())
     except KeyboardInterrupt:  # nobody listens to signals yet, and it would end without a word
-        print(f"bdpl-async: stopping; {UNSAVED}", file=sys.stderr)
+        say(f"bdpl-async: stopping; {UNSAVED}")
         return INTERRUPTED
     result = finish(_learn(loaded))
     return INTERRUPTED if result.stop_reason == "interrupted" else 0

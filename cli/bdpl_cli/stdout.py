@@ -5,38 +5,33 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import TextIO
 
-__all__ = ["print_json", "silence", "take_everything", "until_closed"]
-
-T = TypeVar("T")
+__all__ = ["print_json", "silence", "take_everything"]
 
 
 def take_everything() -> None:
-    """Escape what the terminal's encoding cannot show."""
+    """Escape what the terminal's encoding cannot show; what goes to a closed stream is lost."""
+    for name in ("stdin", "stdout", "stderr"):  # else a file of ours would get its number
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(nowhere, "r" if name == "stdin" else "w"))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def silence() -> None:
-    """Send what is still to be printed nowhere, so that Python's last flush does not fail."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def silence(stream: TextIO | None = None) -> None:
+    """Send what is still to be printed nowhere, so that Python's last flush does not fail.
 
-
-def until_closed(show: Callable[[T], None], closed: Callable[[], None]) -> Callable[[T], None]:
-    """`show`, until nobody reads standard output any more; then `closed`, once, and silence."""
-
-    def careful(item: T) -> None:
-        try:
-            show(item)
-        except BrokenPipeError:
-            silence()
-            closed()
-
-    return careful
+    Args:
+        stream: by default standard output.
+    """
+    with suppress(io.UnsupportedOperation, AttributeError):  # one that stands for a file
+        number = (stream or sys.stdout).fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 def print_json(document: object) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +14,7 @@ from bdpl_cli.given import quiet
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.optionkeys import SEARCH, WHERE
 from bdpl_cli.options import PATHS, SweepOptions, Whole
+from bdpl_cli.stderr import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ class _Teller:
         self._done = done
         there = f", {done:,} of them done already" if done else ""
         if not self._quiet:  # a folder's name stays whole
-            print(f"sweep: {counted(self._cells, 'cell')}{there}, in {out}", file=sys.stderr)
+            say(f"sweep: {counted(self._cells, 'cell')}{there}, in {out}")
 
     def hear(self, event: Event) -> None:
         """What a run notes is told once in a sweep."""
@@ -149,20 +149,17 @@ class _Teller:
         from bdpl_cli.columns import wrapped
 
         if not self._quiet:
-            print("\n".join(wrapped(line)), file=sys.stderr, flush=True)
+            say(*wrapped(line))
 
 
 def _say_how_to_go_on(folder: SweepDir) -> None:
     """On stderr, where there is something to go on with."""
-    from bdpl_cli.plaintext import clean
-
     if not (folder.path / "sweep.toml").exists():
         return
     done, cells = len(folder.rows), len(folder.sweep.points)
     file, out = folder.path / "sweep.toml", folder.path
     command = shlex.join(["bdpl-async", "sweep", str(file), "--out", str(out)])
-    print(f"bdpl-async: {done:,} of {cells:,} cells are done; go on with", file=sys.stderr)
-    print(clean(f"  {command}"), file=sys.stderr)
+    say(f"bdpl-async: {done:,} of {cells:,} cells are done; go on with", f"  {command}")
 
 
 def _finish(folder: SweepDir, json: bool) -> None:
@@ -188,7 +185,7 @@ def _draw(folder: SweepDir) -> bool:
     try:
         picture = draw(folder.sweep, folder.rows)
     except ImportError:
-        print("note: no plot; for one: pip install 'bdpl-async[report]'", file=sys.stderr)
+        say("note: no plot; for one: pip install 'bdpl-async[report]'")
         return False
     write_atomically(folder.path / "sweep.svg", picture)
     return True

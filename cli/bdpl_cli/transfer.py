@@ -29,7 +29,9 @@ def transfer(
     *runs: Annotated[Path, Parameter(name="RUN_DIR", help="Folders of runs of one task")],
     model: Annotated[
         tuple[str, ...],
-        Parameter(name="--model", help="PROVIDER/NAME; may be repeated", negative=()),
+        Parameter(
+            name="--model", help="PROVIDER/NAME; may be repeated", negative=(), show_default=False
+        ),
     ] = (),
     models: Annotated[
         Path | None, Parameter(help="A TASK.toml whose [[models]] to score on")

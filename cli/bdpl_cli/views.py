@@ -26,14 +26,15 @@ from bdpl_async.methods import FIXED
 from bdpl_async.result import Result, Totals
 from bdpl_async.wording import counted, dollars, percent, points
 from bdpl_cli.columns import wrapped
+from bdpl_cli.harmless import Harmless
 from bdpl_cli.plaintext import clean
-from bdpl_cli.stdout import until_closed
+from bdpl_cli.stderr import say
 
 if TYPE_CHECKING:
     from bdpl_async.pulse import Pulse
     from bdpl_cli.interrupts import Interrupt
 
-__all__ = ["make_view", "percent", "watching"]
+__all__ = ["make_view", "watching"]
 
 SECONDS_BETWEEN_LINES = 2.0
 WIDTH = 80  # of a line where there is no terminal; what must be copied whole is never cut
@@ -51,14 +52,20 @@ async def watching(
         out: RUN_DIR.
         pulse: how the run stands between its events.
         interrupt: its first signal is given when nobody reads on.
-    """
-    if not _on_screen(ui):
-        yield until_closed(make_view(ui, out), interrupt.first)
-        return
-    from bdpl_cli.screen.showing import showing
 
-    async with showing(pulse, until_closed(Plain(out), interrupt.first), interrupt) as listener:
-        yield listener
+    Raises:
+        OSError: after the run, if standard output took no more of it.
+    """
+    if _on_screen(ui):
+        from bdpl_cli.screen.showing import showing
+
+        told = Harmless(Plain(out), interrupt.first)
+        async with showing(pulse, told, interrupt) as listener:
+            yield listener
+    else:
+        told = Harmless(make_view(ui, out), interrupt.first)
+        yield told
+    told.settle()
 
 
 def _on_screen(ui: str) -> bool:
@@ -69,7 +76,7 @@ def _on_screen(ui: str) -> bool:
 
         why = unfit((LEAST_COLUMNS, LEAST_ROWS))
         if why and ui == "rich":
-            print(f"bdpl-async: plain lines instead of --ui rich: {why}", file=sys.stderr)
+            say(f"bdpl-async: plain lines instead of --ui rich: {why}")
         return not why
     return False
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from bdpl_cli.plaintext import clean
+from bdpl_cli.stderr import say
 
 if TYPE_CHECKING:
     from bdpl_async.channel import Channel
@@ -36,7 +35,7 @@ async def telling(channel: Channel) -> AsyncIterator[None]:
 @asynccontextmanager
 async def loading(name: str) -> AsyncIterator[None]:
     """Say that a model is loaded, if that takes long."""
-    alarm = asyncio.get_running_loop().call_later(LONG_LOAD, _say, f"loading {name}")
+    alarm = asyncio.get_running_loop().call_later(LONG_LOAD, say, f"bdpl-async: loading {name}")
     try:
         yield
     finally:
@@ -50,15 +49,12 @@ async def _tell(channel: Channel) -> None:
         for retry in channel.retries[told:]:
             told, patient = told + 1, False
             if retry.wait >= LONG_WAIT:
-                _say(f"{_short(retry.reason)}; again in {retry.wait:.0f} s")
+                say(f"bdpl-async: {_short(retry.reason)}; again in {retry.wait:.0f} s")
         traffic = channel.traffic
         if patient and channel.elapsed >= SILENCE and not traffic.answers + traffic.failures:
             patient = False
-            _say(f"no answer yet from {channel.name}, waiting (--timeout says how long)")
-
-
-def _say(message: str) -> None:
-    print(clean(f"bdpl-async: {message}"), file=sys.stderr, flush=True)
+            waits = "waiting (--timeout says how long)"
+            say(f"bdpl-async: no answer yet from {channel.name}, {waits}")
 
 
 def _short(reason: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError
@@ -22,8 +21,6 @@ from bdpl_async.result import Result
 from bdpl_async.template import Template
 
 __all__ = ["Column", "Export", "Learned", "Piece", "learned", "marks"]
-
-UNFINISHED: Final = ("interrupted", "provider")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ class Learned:
         """What holds for every format."""
         result = self.result
         notes = []
-        if result.stop_reason in UNFINISHED:
+        if result.cut_off:
             notes.append(
                 "the run was cut off: its prompt is the best guess by then, chosen on no score"
             )
@@ -124,14 +121,9 @@ def learned(path: Path) -> Learned:
     Raises:
         ConfigError: it is no run, or it has no prompt.
     """
-    if (path / "run.toml").is_file() and not (path / "result.json").exists():
-        raise ConfigError(
-            f"{path}: the run has no result yet, and so no prompt",
-            hint=f"wait until it ends, or go on with it: bdpl-async resume {path}",
-        )
     kept = read_run(path)
     result = kept.result
-    if result.stop_reason in UNFINISHED and searches(kept.config) and not result.steps_done:
+    if result.cut_off and searches(kept.config) and not result.steps_done:
         raise ConfigError(
             f"{path}: the run was cut off before its first update: it has learned no prompt",
             hint=f"go on with it: bdpl-async resume {path}",

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from bdpl_async.errors import UsageError
+from bdpl_async.errors import ConfigError, UsageError
 from bdpl_async.studies.reopening import reconfigured, reopen
 from bdpl_cli.exports.asking import Asking
 from bdpl_cli.exports.learned import Column, Export, Learned, Piece
@@ -44,7 +44,11 @@ def export(learned: Learned, asking: Asking, examples: int) -> Export:
         learned: the run.
         asking: the model.
         examples: rows of each class to try; 0 for none.
+
+    Raises:
+        ConfigError: the model's name or address would be read as a template.
     """
+    _refuse_templates(asking)
     names = _names(learned.template.columns)
     tests, told = _tests(learned, asking, names, examples)
     document = {
@@ -85,6 +89,16 @@ def _messages(asking: Asking, text: str) -> list[dict[str, str]]:
     system = [] if asking.system is None else [("system", _inert(asking.system))]
     turns = [*system, ("user", f"{text}\n{_inert(asking.question)}")]
     return [{"role": role, "content": content} for role, content in turns]
+
+
+def _refuse_templates(asking: Asking) -> None:
+    """See to it that promptfoo takes name and address as they are: it fills in both."""
+    for option, text in (("--model", asking.model), ("--base-url", asking.base_url or "")):
+        if OBEYED.search(text):
+            raise ConfigError(
+                f"{text[:80]!r}: promptfoo would fill in what stands in its braces",
+                hint=f"give a plain one as {option}",
+            )
 
 
 def _provider(asking: Asking) -> dict[str, object]:

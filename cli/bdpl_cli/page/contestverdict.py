@@ -38,15 +38,15 @@ def _leader(found: Contest) -> str:
     first = found.arms[0]
     scored = [(score.mean, arm) for arm in found.arms if (score := found.score(arm)) is not None]
     top = max(mean for mean, _ in scored)
-    best = next(arm for mean, arm in scored if mean == top)
+    best, *equals = [arm for mean, arm in scored if mean == top]
     mean = found.score(best)
     assert mean is not None  # noqa: S101  it is among those that have one
     where = f"on {found.split}: {share(mean.mean)} (95 %: {bounds(mean.ci95)}, n={mean.n:,})"
     if len(found.arms) == 1:
         return f"{_name(best)} scores {share(mean.mean)} {where.partition(': ')[0]}."
     said = f"{_name(best)} scores highest {where}."
-    if len([mean for mean, _ in scored if mean == top]) > 1:
-        said = f"{_name(best)} and {len(scored) - 1} more score alike {where}."
+    if equals:
+        said = f"{_named([best, *equals])} score alike {where}."
     if best is first:
         others = [arm for arm in found.arms[1:] if arm.against is not None]
         level = [arm for arm in others if arm.against is not None and not arm.against.real]

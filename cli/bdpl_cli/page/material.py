@@ -33,7 +33,6 @@ METRIC: Final = {
     "macro_f1": "macro-F1",
     "mcc": "Matthews correlation",
 }
-CUT_OFF: Final = ("interrupted", "provider")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class Material:
     @property
     def cut_off(self) -> bool:
         """Whether the run did not come to its own end."""
-        return self.result.stop_reason in CUT_OFF
+        return self.result.cut_off
 
     @property
     def noun(self) -> str:

@@ -58,7 +58,10 @@ def _plain(tokens: Sequence[str]) -> Element:
 
 
 def _filled(material: Material) -> Element:
-    """Where it stands in what is sent."""
+    """Where it stands; a model that reads from the left is sent what is before the mask."""
     return tag(
-        "p", "Sent as ", tag("code", ellipsis(material.result.template, TEMPLATE)), class_="note"
+        "p",
+        "In the template ",
+        tag("code", ellipsis(material.result.template, TEMPLATE)),
+        class_="note",
     )

@@ -62,9 +62,9 @@ def _cells(found: Evaluation, domain: tuple[float, float]) -> list[Node]:
 
 
 def _domain(found: list[Evaluation]) -> tuple[float, float]:
-    """A range that holds all intervals, its ends at round numbers."""
-    low = min(one.ci95[0] for one in found)
-    high = max(one.ci95[1] for one in found)
+    """A range that holds all intervals, its ends at round numbers; -100 to 100 % at the most."""
+    low = max(-1.0, min(one.ci95[0] for one in found))
+    high = min(1.0, max(one.ci95[1] for one in found))
     ends = math.floor(low / GRID) * GRID, math.ceil(high / GRID) * GRID
     return ends if ends[0] < ends[1] else (ends[0], ends[0] + GRID)
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from bdpl_async.methods import searches
 from bdpl_async.studies.sidebyside import server_of
 from bdpl_cli.columns import wrapped
-from bdpl_cli.comparing import Teller, say
+from bdpl_cli.comparing import Teller
 from bdpl_cli.screen.armsframe import frame
 from bdpl_cli.screen.armsview import ArmsView, ArmView, begun, broke, ended, told
-from bdpl_cli.screen.aside import set_aside
+from bdpl_cli.screen.aside import Aside, set_aside
 from bdpl_cli.screen.live import Live
 from bdpl_cli.screen.terminal import Terminal
+from bdpl_cli.stderr import mishap, say
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -61,25 +62,43 @@ class ArmsScreen(Teller):
         self._clock = clock
         self._began = clock()
         self._stderr = sys.stderr
-        self._said: Callable[[], str] = str
+        self._aside = Aside(self._stderr)
+        self._fault: Exception | None = None
 
     @asynccontextmanager
     async def showing(self) -> AsyncIterator[None]:
         """Draws as long as this lasts; what others say meanwhile comes after it."""
-        live = Live(self._terminal, self.state, self._draw, gone=self.stop)
-        with set_aside(self._stderr) as aside:
-            self._said = aside.taken
+        live = Live(self._terminal, self.state, self._draw, over=self._over)
+        with set_aside(self._stderr) as self._aside:
             async with live.shown():
                 yield
+
+    def _over(self, error: Exception) -> None:
+        """There is no screen any more; the runs go on, or stop if their terminal is gone."""
+        self._aside.open()
+        if isinstance(error, OSError):
+            self.stop()
+        else:
+            say(mishap(error))
+        self._fault = error
+
+    def _fold(self, grow: Callable[[ArmsView], ArmsView]) -> None:
+        """The next view; a fault in it is no fault of the run's, and raised to whoever draws."""
+        try:
+            self._view = grow(self._view)
+        except Exception as error:
+            self._fault = self._fault or error
 
     def leaving(self) -> None:
         """Give the terminal back, and say what was said meanwhile."""
         self._terminal.leave()
-        if said := self._said():
+        if said := self._aside.taken():
             os.write(self._stderr.fileno(), said.encode(errors="replace"))
 
     def state(self) -> ArmsView:
         """How all runs stand at this moment."""
+        if self._fault is not None:
+            raise self._fault
         view = replace(self._view, seconds=int(self._clock() - self._began))
         for place, run in self._open.items():
             view = told(view, place, run.pulse())
@@ -90,24 +109,24 @@ class ArmsScreen(Teller):
         """A run begins."""
         place = self._places[arm.name]
         self._open[place] = run
-        self._view = begun(self._view, place)
+        self._fold(lambda view: begun(view, place))
 
     def heard(self, arm: Arm, cell: Cell, event: Event) -> None:
         """A run says something."""
-        self._view = told(self._view, self._places[arm.name], event)
+        self._fold(lambda view: told(view, self._places[arm.name], event))
 
     def done(self, arm: Arm, kept: Kept) -> None:
         """A run came to its end, or was there already."""
         super().done(arm, kept)
         place = self._places[arm.name]
         self._open.pop(place, None)
-        self._view = ended(self._view, place, kept.result)
+        self._fold(lambda view: ended(view, place, kept.result))
 
     def failed(self, arm: Arm, error: BdplError, others: int) -> None:
         """A run broke."""
         place = self._places[arm.name]
         self._open.pop(place, None)
-        self._view = broke(self._view, place, str(error.args[0]))
+        self._fold(lambda view: broke(view, place, str(error.args[0])))
 
     def stopping(self) -> None:
         """A signal came."""

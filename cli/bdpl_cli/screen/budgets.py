@@ -12,11 +12,11 @@ from bdpl_cli.screen.figures import amount
 from bdpl_cli.screen.line import GUTTER, Piece, labelled, line
 from bdpl_cli.screen.look import ACCENT, FAINT, STRONG, WARM, Look
 from bdpl_cli.screen.panel import Panel
+from bdpl_cli.screen.timing import COUNTED
 from bdpl_cli.screen.view import View
 
 __all__ = ["budgets"]
 
-COUNTED = ("requests", "prompts", "tokens", "usd")
 WORDS = ("spent", "in flight", "for the end", "of")
 SHORT_WORDS = ("spent", "flying", "kept", "of")
 SHORTEST = 10  # cells of a bar

@@ -10,7 +10,7 @@ from bdpl_cli.screen.figures import clock
 from bdpl_cli.screen.line import GUTTER, Piece, cut, line
 from bdpl_cli.screen.look import ACCENT, ALERT, FAINT, STRONG, Look
 from bdpl_cli.screen.panel import Panel
-from bdpl_cli.screen.timing import progress, seconds_left
+from bdpl_cli.screen.timing import progress, seconds_left, sure
 from bdpl_cli.screen.view import View
 
 __all__ = ["head"]
@@ -68,8 +68,7 @@ def _doing(view: View) -> str:
     if pulse.steps > pulse.planned:  # it was a guess
         return f"{steps} updates, as the budget lasts"
     planned = f"{pulse.planned:,}"
-    sure = view.started is not None and view.started.steps == pulse.planned
-    return f"{steps:>{len(planned)}} of {'' if sure else 'about '}{planned} updates"
+    return f"{steps:>{len(planned)}} of {'' if sure(view) else 'about '}{planned} updates"
 
 
 def _bar(view: View, label: str, doing: str, width: int, look: Look) -> Text:

@@ -32,7 +32,8 @@ class Live(Generic[S]):
         terminal: where it is drawn.
         state: asked before every frame; while it is equal, nothing is drawn.
         draw: (state, columns, rows) -> lines.
-        gone: called once, if the terminal is no longer there.
+        over: called once, with what ended the drawing before its time: an OSError where the
+            terminal is no longer there, else a fault in drawing.
         clock: seconds of work of this thread.
         sleep: as `asyncio.sleep`.
     """
@@ -43,14 +44,14 @@ class Live(Generic[S]):
         state: Callable[[], S],
         draw: Callable[[S, int, int], list[Text]],
         *,
-        gone: Callable[[], object] = lambda: None,
+        over: Callable[[Exception], object],
         clock: Callable[[], float] = time.thread_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._terminal = terminal
         self._state = state
         self._draw = draw
-        self._gone = gone
+        self._over = over
         self._clock, self._sleep = clock, sleep
         self._drawn: tuple[S, tuple[int, int]] | None = None
 
@@ -74,23 +75,18 @@ class Live(Generic[S]):
         return max(PERIOD, cost / SHARE - cost)
 
     async def follow(self) -> None:
-        """Draw until cancelled, or until the terminal is gone."""
+        """Draw until cancelled, or until it fails; what is over at once is not worth a screen."""
         try:
+            await self._sleep(PERIOD)
             while True:
                 await self._sleep(self.beat())
-        except OSError:
-            self._gone()
-        except Exception:  # of drawing: nobody should look at a picture that stands still
-            self._terminal.leave()
-            raise
+        except Exception as error:
+            self._terminal.leave()  # nobody should look at a picture that stands still
+            self._over(error)
 
     @asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
-        """Drawing as long as this lasts; then the terminal is as it was before.
-
-        Raises:
-            Exception: what went wrong in drawing, unless something else did.
-        """
+        """Drawing as long as this lasts; then the terminal is as it was before."""
         task = asyncio.create_task(self.follow())
         self._mind_stops()
         try:
@@ -100,8 +96,6 @@ class Live(Generic[S]):
             self._terminal.leave()
             task.cancel()
             await asyncio.wait([task])
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
 
     def _mind_stops(self) -> None:
         """Ctrl-Z gives the screen back before it stops us; once continued, we draw again."""

@@ -39,7 +39,7 @@ def unfit(
     """Why `out`, by default standard output, cannot show `least` columns and rows; "" if it can."""
     out = out or sys.stdout
     if not out.isatty():
-        return "standard output is no terminal"
+        return f"standard {'error' if out is sys.stderr else 'output'} is no terminal"
     if os.name != "nt" and environment.get("TERM", "").lower() in DUMB:
         return f"the terminal is {environment.get('TERM') or 'unknown'} (TERM)"
     if Console(file=out).legacy_windows:

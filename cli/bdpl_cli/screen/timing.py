@@ -5,8 +5,9 @@ from __future__ import annotations
 from bdpl_async.pulse import Pulse
 from bdpl_cli.screen.view import Mark, View
 
-__all__ = ["progress", "seconds_left", "sent_a_minute"]
+__all__ = ["COUNTED", "progress", "seconds_left", "sent_a_minute", "sure"]
 
+COUNTED = ("requests", "prompts", "tokens", "usd")
 RECENT = 10  # seconds that a rate of requests is taken over
 ENOUGH = 3  # seconds before a pace is believed
 
@@ -27,7 +28,10 @@ def progress(view: View) -> float | None:
     if pulse is None:
         return None
     if pulse.phase == "search":
-        return min(1.0, pulse.steps / pulse.planned) if pulse.planned else None
+        spent = [] if sure(view) else _spent(pulse)
+        if not spent and not pulse.planned:
+            return None
+        return min(1.0, max(spent) if spent else pulse.steps / (pulse.planned or 1))
     if pulse.phase == "baseline":
         done, of = pulse.used.prompts, view.started.dev if view.started is not None else 0
     else:
@@ -55,6 +59,12 @@ def seconds_left(view: View) -> float | None:
     return max(0.0, min(granted - view.t, granted if found is None else found))
 
 
+def sure(view: View) -> bool:
+    """Whether as many updates as are planned were asked for, and not guessed from the budget."""
+    pulse, started = view.pulse, view.started
+    return pulse is not None and started is not None and started.steps == pulse.planned
+
+
 def _closing(view: View, pulse: Pulse, pace: float) -> float | None:
     """Seconds that selection and test take, at so many prompts a second."""
     if pulse.phase == "baseline":
@@ -68,22 +78,29 @@ def _closing(view: View, pulse: Pulse, pace: float) -> float | None:
 
 
 def _search(view: View, pulse: Pulse) -> float | None:
-    """Seconds of the search, by the updates that are planned, else by what the budget holds."""
+    """Seconds of the search, by the updates that were asked for, else by what the budget holds."""
     first, last = view.marks[0], view.marks[-1]
-    span = last.t - first.t
-    if pulse.planned is not None and pulse.steps < pulse.planned:
-        done = last.steps - first.steps
-        return (pulse.planned - pulse.steps) * span / done if done > 0 else None
-    return min(_runs_out(pulse, first, last), default=None)
+    ends = [] if sure(view) else _runs_out(pulse, first, last)
+    if ends or pulse.planned is None or pulse.steps >= pulse.planned:
+        return min(ends, default=None)
+    done = last.steps - first.steps
+    return (pulse.planned - pulse.steps) * (last.t - first.t) / done if done > 0 else None
 
 
 def _runs_out(pulse: Pulse, first: Mark, last: Mark) -> list[float]:
     """Seconds until each limit is used up."""
     found = []
-    for name in ("requests", "prompts", "tokens", "usd"):
+    for name in COUNTED:
         limit = getattr(pulse.budget, name)
         gone = getattr(last.used, name) - getattr(first.used, name)
         if limit is not None and gone > 0:
             free = limit - getattr(pulse.used, name) - getattr(pulse.kept, name)
             found.append(max(0.0, free) * (last.t - first.t) / gone)
     return found
+
+
+def _spent(pulse: Pulse) -> list[float]:
+    """How much of each limit is gone, without what is kept for the end."""
+    limits = ((name, getattr(pulse.budget, name)) for name in COUNTED)
+    parts = [(name, limit - getattr(pulse.kept, name)) for name, limit in limits if limit]
+    return [getattr(pulse.used, name) / part for name, part in parts if part > 0]
