@@ -25,6 +25,7 @@ from bdpl_async.events import Retry
 from bdpl_async.halt import GRACE, Halt, Stopped
 from bdpl_async.limits.backoff import too_long, wait
 from bdpl_async.limits.limiter import Limiter, Ticket
+from bdpl_async.limits.standing import Pause
 from bdpl_async.records import GRAIN, Billed, Usage
 from bdpl_async.terms import Terms, Traffic
 
@@ -74,6 +75,7 @@ class Channel:
         )
         self._refusal: ProviderRefused | None = None
         self.retries: list[Retry] = []  # not yet told to anybody
+        self.pauses: list[Pause] = []  # before requests are sent again; some may be over
         self.halt = Halt(self._land)
         self._clock, self._sleep, self._draw = clock, sleep, draw
         self._began = clock()
@@ -298,7 +300,9 @@ class Channel:
         pause = state.next_action.sleep if state.next_action else 0.0
         error = _error(state)
         reason, again = str(error).splitlines()[0], state.attempt_number + 1
-        self.retries.append(Retry(self.elapsed, again, pause, reason, error.cause))
+        now = self.elapsed
+        self.retries.append(Retry(now, again, pause, reason, error.cause))
+        self.pauses = [p for p in self.pauses if p.until > now] + [Pause(now + pause, error.cause)]
 
     async def _pause(self, seconds: float) -> None:
         """Sleep between two tries, unless the run is over before."""

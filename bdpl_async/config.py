@@ -7,6 +7,7 @@ command line, and frozen. Every error names the file, the key and, where there i
 from __future__ import annotations
 
 import difflib
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ from bdpl_async.tasktable import TaskTable
 __all__ = ["Config", "builtin_tasks", "load_config", "resolve_task"]
 
 MAX_FILE_BYTES = 1_000_000
+DATA = (".csv", ".tsv", ".jsonl", ".parquet")
 GLUE = ("sst2", "mnli", "mnli-mm", "qqp", "mrpc", "cola", "qnli", "rte")
 BUILTIN = ("reviews", *GLUE, "ci", "se", "rct", "hp")
 
@@ -190,6 +192,9 @@ def load_config(path: Path, overrides: Mapping[str, Value] | None = None) -> Con
     Raises:
         ConfigError: the file cannot be read, or says something a run cannot use.
     """
+    if path.suffix.lower() in DATA and exists(path):
+        make = f"bdpl-async init {shlex.quote(str(path))}"
+        raise ConfigError(f"{path} holds data", hint=f"make a task of it: {make}")
     hint = f"TASK is a .toml file or built in: {', '.join(builtin_tasks())}"
     text = read_text(path, most=MAX_FILE_BYTES, hint=hint)
     try:

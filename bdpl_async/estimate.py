@@ -43,7 +43,7 @@ class Estimate:
     Attributes:
         updates: what it does, by its steps or by what the budget buys.
         budget_updates: what the budget buys; None without one.
-        exact: tokens are counted by the model's own tokenizer; else they are bounded by bytes.
+        exact: tokens are counted by the model's own tokenizer; else they are a bound.
         notes: what a person should know.
         parts: of the whole, what goes to the probe, the updates (train), dev and test.
         each: one further update.

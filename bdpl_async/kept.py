@@ -5,6 +5,7 @@ Files may have been edited or cut off; what cannot be used is refused by name, n
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = ["Kept", "LearnedPolicy", "finished", "read_run"]
 MAX_BYTES: Final = 500_000_000
 HINT: Final = "give the folder of a finished run"
 STUDIES: Final = {"comparison.json": "a comparison", "sweep.toml": "a sweep"}
+LOCK: Final = ".lock"  # of `bdpl_async.studies.claim`, which a comparison leaves from its start
 LISTED: Final = 8  # runs of a study, in a message
 Made = TypeVar("Made")
 
@@ -93,9 +95,17 @@ def _no_run(path: Path) -> ConfigError:
     if not runs:
         return ConfigError(f"{path}: no run: it has no run.toml", hint=HINT)
     what = next((name for file, name in STUDIES.items() if exists(path / file)), "several runs")
+    unfinished = what == "several runs" and exists(path / LOCK)
     more = f"\n    and {len(runs) - LISTED} more" if len(runs) > LISTED else ""
     listed = "".join(f"\n    {run}" for run in runs[:LISTED])
     hint = f"give the folder of one of its runs:{listed}{more}"
+    if unfinished:
+        done = sum(map(finished, runs))
+        there = f"of the {len(runs)} runs there so far {done} {'is' if done == 1 else 'are'} done"
+        onward = f"the same compare command with --out {shlex.quote(str(path))} goes on"
+        return ConfigError(
+            f"{path}: a comparison that is not done: {there}", hint=f"{onward}; or {hint}"
+        )
     return ConfigError(f"{path}: the folder of {what}, not of one run", hint=hint)
 
 

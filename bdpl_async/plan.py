@@ -119,7 +119,7 @@ def make_plan(sizes: Sizes, budget: Budget, price: Price, used: Amount = NOTHING
         price, [Ask(sizes.update), Ask(dev + sizes.extra, "dev"), Ask(dev, "dev", filled=False)]
     )
     if not ledger.fits(least):
-        raise BudgetTooSmall(_too_small(sizes, dev, budget, least + used))
+        raise BudgetTooSmall(_too_small(sizes, dev, budget, (least, used)))
     plan = _with_test(_dev_part(sizes, ledger, price), sizes, ledger, price)
     return replace(plan, update=sizes.update, updates=_updates(plan, sizes, ledger, price))
 
@@ -179,18 +179,33 @@ def _noted(plan: Plan, split: str, used: int, wanted: int) -> Plan:
     return replace(plan, notes=(*plan.notes, note))
 
 
-def _too_small(sizes: Sizes, dev: int, budget: Budget, least: Amount) -> str:
-    limits = {name: getattr(budget, f"{name}s") for name in ("request", "prompt", "token")}
-    granted = [counted(limit, name) for name, limit in limits.items() if limit is not None]
-    granted += [dollars(budget.usd)] if budget.usd is not None else []
-    update = f"one update takes {counted(sizes.update, 'prompt')}, and " if sizes.update else ""
+def _too_small(sizes: Sizes, dev: int, budget: Budget, takes: tuple[Amount, Amount]) -> str:
+    """What is too small, and parts that add up; `takes` is for learning and for the probe."""
+    probing, least = takes[1].prompts, takes[0] + takes[1]
+    update = f"one update takes {counted(sizes.update, 'prompt')}, " if sizes.update else ""
+    joint = "and " if sizes.update and not probing else ""
     texts = ", texts to calibrate by included" if sizes.extra else ""
+    probe = f", and the probe {probing:,}" if probing else ""
     return (
-        f"the budget of {', '.join(granted)} is too small: {update}"
+        f"the budget of {', '.join(_short(budget, least))} is too small: {update}{joint}"
         f"scoring the learned and the empty prompt on {counted(dev, 'dev example')} takes"
-        f" {2 * dev + sizes.extra:,}{texts};"
+        f" {2 * dev + sizes.extra:,}{texts}{probe};"
         f" together at least {counted(least.prompts, 'prompt')} in"
         f" {counted(least.requests, 'request')}"
         + (f", about {counted(least.tokens, 'token')}" if least.tokens else "")
         + (f", {dollars(least.usd)}" if least.usd else "")
     )
+
+
+def _short(budget: Budget, least: Amount) -> list[str]:
+    """The limits that `least` breaks."""
+    names = [
+        name
+        for name in ("requests", "prompts", "tokens", "usd")
+        if (limit := getattr(budget, name)) is not None and getattr(least, name) > limit
+    ]
+    granted = ((name, getattr(budget, name)) for name in names)
+    return [
+        dollars(limit) if name == "usd" else counted(limit, name.removesuffix("s"))
+        for name, limit in granted
+    ]

@@ -209,7 +209,7 @@ class Run:
             kept=total(gate.forecast.cost, ahead),
             usage=gate.totals(),
             latency=gate.channel.traffic.latencies.summary,
-            standing=gate.channel.limiter.standing,
+            standing=gate.channel.limiter.standing.paused(gate.channel.pauses, gate.elapsed),
             stopping=gate.channel.halt.asked,
         )
 

@@ -125,7 +125,7 @@ class Session:
             ProviderError: the model cannot be used.
             ConfigError: a calibration was asked for, and only words can be read off this model.
         """
-        await probe(self.gate, self.scorer, self._sample())
+        await probe(self.gate, self.scorer, self.sample())
         if self.gate.capabilities.decides:
             refuse_decided(self.config, self.model)
 
@@ -161,8 +161,11 @@ class Session:
         """Some prompt of the task's length."""
         return Prompt(("prompt",) * self.config.prompt.length)
 
-    def _sample(self) -> Request:
-        """The longest row for a model here, whose window is known; a usual one for a server."""
+    def sample(self) -> Request:
+        """One row with a prompt and without, as a probe takes it, and the label words.
+
+        The longest row for a model here, whose window is known; a usual one for a server.
+        """
         rows = sorted(self.task.train.examples, key=lambda row: sum(map(len, row.columns.values())))
         row = rows[-1] if self.gate.capabilities.local else rows[len(rows) // 2]
         texts = tuple(self.task.text(prompt, row) for prompt in (self._filled, Prompt()))

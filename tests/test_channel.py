@@ -22,6 +22,7 @@ from bdpl_async.errors import (
     ServerFault,
 )
 from bdpl_async.halt import Stopped
+from bdpl_async.limits.standing import Standing
 from bdpl_async.records import Price, Quota, Usage
 from bdpl_async.terms import Terms
 
@@ -152,6 +153,27 @@ async def test_the_wait_that_was_asked_for_is_kept() -> None:
     limited = RateLimited("429", retry_after=17.0, fate="refused")
     await channel(clock).send(Script([limited, Answer()]), ONE)
     assert 17.0 <= clock.now < 20.0
+
+
+async def test_a_wait_before_another_try_can_be_seen() -> None:
+    """Who looks on while a request waits to be sent again is told why, and until when."""
+    clock = Clock()
+    seen: list[Standing] = []
+
+    async def sleep(seconds: float) -> None:
+        if not seen:
+            for part in (0.0, 30.0):
+                await clock.sleep(part)
+                seen.append(line.limiter.standing.paused(line.pauses, line.elapsed))
+        await clock.sleep(seconds)
+
+    terms, ledger = Terms(), Ledger(Budget())
+    line = Channel("x", ledger, terms, clock=clock, sleep=sleep, draw=lambda: 0.5)
+    script = Script([RateLimited("busy", retry_after=60.0), Answer()])
+    await line.send(script, ONE)
+    assert {(s.waiting, s.obstacle) for s in seen} == {(1, "another try (rate limit)")}
+    assert [s.seconds for s in seen] == pytest.approx([60.0, 30.0], rel=0.2)
+    assert line.limiter.standing.paused(line.pauses, line.elapsed).waiting == 0
 
 
 async def test_a_wait_of_hours_is_a_refusal() -> None:

@@ -340,3 +340,17 @@ def test_resolve_unknown(name: str) -> None:
     """A name that is neither a file nor built in is refused with the names there are."""
     with pytest.raises(ConfigError, match=r"built in: reviews"):
         load_config(resolve_task(name))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet", "CSV"])
+def test_a_data_file_is_no_task(tmp_path: Path, ending: str) -> None:
+    """Given as TASK, it is told what makes a task of it; the command can be copied."""
+    file = tmp_path / f"my tickets.{ending}"
+    file.write_bytes(b"text,label\n\xff,1\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(resolve_task(str(file)))
+    said = str(caught.value)
+    assert said.startswith(f"{file} holds data")
+    assert f"make a task of it: bdpl-async init '{file}'" in said
+    with pytest.raises(ConfigError, match="neither a file nor a built-in task"):
+        resolve_task(f"{tmp_path}/none.{ending}")

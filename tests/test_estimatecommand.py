@@ -264,3 +264,17 @@ def test_help(capsys: Capsys) -> None:
     done = command(capsys, "estimate", "--help")
     assert done.code == 0
     assert done.out.startswith("Usage: bdpl-async estimate")
+
+
+PRICED = ("--model", "vllm/x", "--price-in", "10", "--price-out", "20", "--steps", "100000")
+
+
+def test_more_money_buys_nothing_where_another_limit_is_reached_first(capsys: Capsys) -> None:
+    """The sums are left out there, and said to be by themselves where other limits stand beside."""
+    tight = estimate(capsys, *PRICED, "--max-usd", "100", "--max-prompts", "500")
+    assert tight.code == 0, tight.err
+    assert "--max-usd" not in tight.out
+    assert "--max-usd" not in estimate(capsys, *PRICED, "--max-prompts", "500").out
+    loose = estimate(capsys, *PRICED, "--max-usd", "1", "--max-prompts", "900000").out
+    assert "by itself buys about" in loose
+    assert "by itself" not in estimate(capsys, *PRICED, "--max-usd", "1").out

@@ -152,3 +152,31 @@ def test_ctrl_c_ends_it_with_130(capsys: Capsys, monkeypatch: pytest.MonkeyPatch
     done = command(capsys, "eval", "--run", "run", "--json", "--concurrency", "1")
     assert (done.code, done.out) == (130, "")
     assert len(asked) == 1
+
+
+@pytest.fixture
+def untested(capsys: Capsys, tmp_path: Path) -> None:
+    """The task without a test split, and a run of it in ``plain``."""
+    write_task(tmp_path)
+    assert command(capsys, "run", "task.toml", "--out", "plain", "--ui", "none").code == 0
+
+
+@pytest.mark.usefixtures("untested")
+def test_without_a_test_split_dev_is_scored(capsys: Capsys) -> None:
+    """One note on stderr says so, and of a run's prompt that dev chose it."""
+    done = command(capsys, "eval", "task.toml", "--prompt", "x")
+    assert (done.code, done.err) == (0, "note: no test split: on dev\n")
+    assert done.out.startswith("tiny dev on ")
+    done = command(capsys, "eval", "--run", "plain", "--json")
+    assert done.code == 0
+    assert done.err.startswith("note: no test split: on dev, which chose this prompt")
+    assert len(done.err.splitlines()) == 1
+    assert orjson.loads(done.out)["split"] == "dev"
+
+
+@pytest.mark.usefixtures("untested")
+def test_a_split_that_was_asked_for_is_not_another(capsys: Capsys) -> None:
+    """--split test is refused where there is none."""
+    done = command(capsys, "eval", "task.toml", "--prompt", "x", "--split", "test")
+    assert (done.code, done.out) == (2, "")
+    assert "has no test split" in done.err

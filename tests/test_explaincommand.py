@@ -308,3 +308,32 @@ def test_bad_input_is_refused_by_name(
     assert (done.code, done.out) == (2, "")
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+def test_who_is_flattered_is_sent_to_the_test_rows_there_are(
+    capsys: Capsys, tmp_path: Path
+) -> None:
+    """--split test is named where it can be taken; else what would give it."""
+    edit(chosen_from=8)
+    assert any("see --split test" in note for note in explained(capsys)["notes"])
+    write_task(tmp_path)
+    assert command(capsys, "run", "task.toml", "--out", "plain", "--ui", "none").code == 0
+    Path("run").rename("tested")
+    Path("plain").rename("run")
+    edit(chosen_from=8)
+    (note,) = [one for one in explained(capsys)["notes"] if "flatters" in one]
+    assert "--split test" not in note
+    assert "task.test" in note
+    Path("dev.tsv").unlink()
+    done = command(capsys, "explain", "run")
+    assert done.code == 2
+    assert "--split test" not in done.out
+
+
+def test_a_row_is_named_with_its_split(capsys: Capsys) -> None:
+    """It is counted within the split, and is no line of a file."""
+    for split in ("dev", "test"):
+        out = command(capsys, "explain", "run", "--split", split, "--no-phrases").out
+        told = [line for line in out.splitlines() if " row " in line]
+        assert told
+        assert all(line.startswith(f"  {split} row ") for line in told)

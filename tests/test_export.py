@@ -405,3 +405,25 @@ def test_notes_fit_80_columns(capsys: Capsys) -> None:
     for kind in FORMATS:
         done = command(capsys, "export", "run", "--format", kind)
         assert max(map(len, done.err.splitlines()), default=0) <= 80
+
+
+def test_filled_is_the_text_as_sent(capsys: Capsys) -> None:
+    """A causal model reads up to the mask, without the space before it."""
+    with recorder(" great", " terrible") as server:
+        served(capsys, server, "vllm/fake")
+    assert orjson.loads(exported(capsys, "json"))["filled"]["before"].endswith("{text} It was")
+
+
+def test_what_is_saved_already_need_not_be_saved(capsys: Capsys) -> None:
+    """With -o the note says how to use that very file; on stdout, how to save it."""
+    ran(capsys)
+    for kind, file, use in (
+        ("promptfoo", "promptfooconfig.yaml", "npx promptfoo eval -c promptfooconfig.yaml"),
+        ("promptfoo", "my file.json", "npx promptfoo eval -c 'my file.json'"),
+        ("dspy", "learned.py", "import Classifier"),
+    ):
+        told = command(capsys, "export", "run", "--format", kind).err
+        assert "save it as" in told
+        told = command(capsys, "export", "run", "--format", kind, "-o", file).err
+        assert "save it as" not in told
+        assert use in " ".join(told.split())

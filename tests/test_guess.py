@@ -281,6 +281,8 @@ WORDS = [
     (["1", "2", "3"], [], [" one", " two", " three"], "topic"),
     (["USED-FOR", "PART-OF"], [], [" used for", " part of"], "topic"),
     (["technicalIssue", "refund_request"], [], [" technical issue", " refund request"], "topic"),
+    (["0\x1f", "1"], ["review"], [" terrible", " great"], "quality"),
+    (["2", "0\x1f"], [], [" two", " zero"], "topic"),
     (["account access", "account closed"], [], [" account access", " closed"], "topic"),
     (["US", "Sci/Tech"], [], [" US", " sci tech"], "topic"),
 ]

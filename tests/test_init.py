@@ -137,13 +137,137 @@ def test_split(here: Path, capsys: Capsys) -> None:
     drafted(capsys, "t.csv", "--model", "simulated/x")
     task = Task.from_toml("task.toml")
     assert (len(task.test), len(task.train) + len(task.dev)) == (39, 161)
-    done = command(capsys, "init", "t.csv", "--out", "again.toml")
-    assert (done.code, "t-train.csv: is there already" in done.err) == (2, True)
-    drafted(capsys, "t.csv", "--no-split", "--out", "again.toml", "--model", "simulated/x")
-    assert len(Task.from_toml("again.toml").test) == 0
+    drafted(capsys, "t.csv", "--no-split", "--out", "whole.toml", "--model", "simulated/x")
+    assert len(Task.from_toml("whole.toml").test) == 0
     assert {file.name for file in here.iterdir()} == {
-        "t.csv", "task.toml", "again.toml", "t-train.csv", "t-test.csv",
+        "t.csv", "task.toml", "whole.toml", "t-train.csv", "t-test.csv",
     }  # fmt: skip
+
+
+def test_what_is_taken(here: Path, capsys: Capsys) -> None:
+    """Where names are taken all are told at once, with another OUT whose files are all free."""
+    Path("t.csv").write_text(tickets(200))
+    drafted(capsys, "t.csv", "--model", "simulated/x")
+    done = command(capsys, "init", "t.csv")
+    assert "task.toml: is there already" in done.err
+    assert "--out task-2.toml is free" in done.err
+    Path("task.toml").unlink()
+    Path("task-2-test.csv").touch()
+    done = command(capsys, "init", "t.csv")
+    assert (done.code, "t-train.csv and t-test.csv: are there already" in done.err) == (2, True)
+    assert "--no-split" in done.err
+    assert "--out task-3.toml is free" in done.err
+    drafted(capsys, "t.csv", "--out", "task-3.toml", "--model", "simulated/x")
+    assert Path(str(Task.from_toml("task-3.toml").config.task.train)).name == "task-3-train.csv"
+
+
+def test_a_private_file_stays_private(capsys: Capsys) -> None:
+    """What is cut from a file that only its owner may read, others may not read either."""
+    Path("t.csv").write_text(tickets(200))
+    Path("t.csv").chmod(0o600)
+    drafted(capsys, "t.csv", "--model", "simulated/x")
+    assert {Path(f"t-{split}.csv").stat().st_mode & 0o777 for split in ("train", "test")} == {0o600}
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+@pytest.mark.parametrize("count", [40, 200])
+def test_other_separators(mark: str, count: int, here: Path, capsys: Capsys) -> None:
+    """Semicolons and tabs in a csv file are read; what the task names has commas; it is said."""
+    source = tickets(count).replace(",", mark)
+    Path("t.csv").write_text(source)
+    out = drafted(capsys, "t.csv", "--model", "simulated/x").out.replace("\n  ", " ")
+    kind = "semicolons" if mark == ";" else "tabs"
+    assert f"t.csv has {kind} between its columns" in out
+    made = {"t-commas.csv"} if count < 100 else {"t-train.csv", "t-test.csv"}
+    assert {file.name for file in here.iterdir()} == {"t.csv", "task.toml", *made}
+    assert Path("t.csv").read_text() == source
+    task = Task.from_toml("task.toml")
+    assert len(task.train) + len(task.dev) + len(task.test) == count
+
+
+def test_other_separators_in_a_folder(here: Path, capsys: Capsys) -> None:
+    """Each split is looked at by itself; those that have commas are named as they are."""
+    Path("train.csv").write_text(tickets().replace(",", ";"))
+    Path("test.csv").write_text(tickets(12))
+    drafted(capsys, "--out", "k.toml", "--model", "simulated/x")
+    table = Task.from_toml("k.toml").config.task
+    files = [Path(str(file)).name for file in (table.train, table.test)]
+    assert files == ["k-train-commas.csv", "test.csv"]
+    done = command(capsys, "init", "--out", "k.toml")
+    assert "--out k-2.toml is free" in done.err
+
+
+def test_own_files_are_no_data(capsys: Capsys) -> None:
+    """Without DATA the files that earlier commands wrote are not offered."""
+    Path("t.csv").write_text(tickets(200))
+    drafted(capsys, "--out", "k.toml", "--model", "simulated/x")
+    for name in ("comparison.csv", "comparison-runs.csv", "sweep.csv", "t-commas.csv"):
+        Path(name).write_text("a,b\n1,2\n")
+    out = drafted(capsys, "--out", "other.toml", "--model", "simulated/x").out
+    assert "t.csv, the data file in this folder" in out
+    Path("bus-train.csv").write_text(tickets())
+    assert "'bus-train.csv', 't.csv'" in command(capsys, "init", "--out", "third.toml").err
+
+
+@pytest.mark.parametrize(
+    ("model", "causal"), [("vllm/x", True), ("openai/x", True), ("simulated/x", False)]
+)
+def test_one_template(model: str, causal: bool, capsys: Capsys) -> None:
+    """One template stands in the file, the one in force, and it is the one that is printed."""
+    Path("t.csv").write_text(tickets())
+    out = drafted(capsys, "t.csv", "--model", model).out
+    table = tomllib.loads(Path("task.toml").read_text())["task"]
+    assert "causal" not in table
+    assert table["template"].endswith("{mask}") == causal
+    assert table["template"] in out
+    assert ("# causal = " in Path("task.toml").read_text()) != causal
+
+
+def test_the_template_for_servers(capsys: Capsys) -> None:
+    """The line that is commented out for a masked model is valid as it stands."""
+    Path("t.csv").write_text(tickets())
+    drafted(capsys, "t.csv", "--model", "simulated/x")
+    written = Path("task.toml").read_text()
+    Path("task.toml").write_text(written.replace("# causal = ", "causal = "))
+    assert str(Task.from_toml("task.toml").config.task.causal).endswith("{mask}")
+
+
+MAIL = [[i, f"about {i % 9}", f"{text(2 * i)} again", "good", "xyz"[i % 3]] for i in range(40)]
+
+
+def test_columns_that_were_not_taken(capsys: Capsys) -> None:
+    """Columns that no template shows are named, with the options that would take them."""
+    Path("t.csv").write_text(table(["id", "Subject line", "Body", "Mood", "Queue"], MAIL))
+    out = drafted(capsys, "t.csv", "--model", "simulated/x").out
+    assert "not used  id, Subject line, Mood (say --text 'Subject line' --text Body)" in out
+    assert "--label and --text" in out
+    rows = [[*row, "pq"[i % 2]] for i, row in enumerate(MAIL)]
+    Path("u.csv").write_text(
+        table(["id", "Subject line", "Body", "Mood", "Queue", "My label"], rows)
+    )
+    out = drafted(capsys, "u.csv", "--out", "u.toml", "--model", "simulated/x").out
+    assert "or --label Queue)" in out.replace("\n            ", " ")
+
+
+def test_a_label_column_of_one_class(capsys: Capsys) -> None:
+    """A column that is called like a label and holds one class is told of, not passed over."""
+    header = ["id", "Subject line", "Body", "Sentiment", "Queue"]
+    Path("t.csv").write_text(table(header, MAIL))
+    out = drafted(capsys, "t.csv", "--model", "simulated/x").out.replace("\n  ", " ")
+    assert "column 'Sentiment' holds 'good' alone" in out
+    out = drafted(capsys, "t.csv", "--label", "Queue", "--out", "u.toml").out
+    assert "alone" not in out
+
+
+@pytest.mark.parametrize(
+    ("label", "words"), [("Sentiment", ("terrible", "great")), ("label", ("no", "yes"))]
+)
+def test_labels_that_are_numbers(label: str, words: tuple[str, str], capsys: Capsys) -> None:
+    """What 0 and 1 are taken for is a guess in every case, and said to be one."""
+    Path("t.csv").write_text(table(["text", label], [[text(i), i % 2] for i in range(40)]))
+    out = drafted(capsys, "t.csv", "--model", "simulated/x").out.replace("\n  ", " ")
+    assert f"see whether 0 means {words[0]} and 1 means {words[1]}" in out
+    assert "see whether 0 means this" in Path("task.toml").read_text()
 
 
 @pytest.mark.parametrize("out", ["task.toml", "no/task.toml"])
@@ -280,7 +404,15 @@ def test_unseen_characters_are_spelled_out(capsys: Capsys) -> None:
 
 
 REFUSED: list[tuple[str, str, tuple[str, ...], str]] = [
-    ("t.csv", "text;label\nfine words;1\nbad words;0\n", (), "semicolons"),
+    ("t.csv", "text;label\nfine words;1\nbad words\n", (), "t.csv: line 3: 1 instead of 2 fields"),
+    (
+        "t.csv",
+        "text;label\nfine words;1\nbad words;\n",
+        ("--label", "label"),
+        "t.csv: row 2: no label in column",
+    ),
+    ("t.csv", tickets(), ("--label", "Category"), "did you mean 'category'?"),
+    ("t.csv", tickets(), ("--text", "txt"), "did you mean 'text'?"),
     ("t.csv", tickets(), ("--label", "kind"), "columns there are: 'id', 'text', 'category'"),
     ("t.csv", tickets(), ("--text", "kind"), "--text 'kind'"),
     ("t.csv", tickets(), ("--model", "vllm"), "not PROVIDER/NAME"),
@@ -310,6 +442,7 @@ def test_refused(name: str, content: str, more: tuple[str, ...], part: str, caps
     assert (done.code, done.out) == (2, "")
     assert part in done.err
     assert not Path("task.toml").exists()
+    assert "commas.csv" not in f"{done.err} {os.listdir()}"
 
 
 def asked(*arguments: str, answers: str) -> tuple[int, str]:

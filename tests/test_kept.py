@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,18 @@ def test_a_folder_of_several_runs_names_them(tmp_path: Path, folder: Path) -> No
             read_run(study)
         assert f"{study / 'cell7'}\n    and 2 more" in str(caught.value)
         assert "cell8" not in str(caught.value)
+
+
+def test_a_comparison_that_is_not_done_is_called_so(tmp_path: Path, folder: Path) -> None:
+    """It left a lock and no outcome: how many of its runs are done, and what goes on with it."""
+    study = tmp_path / "my study"
+    shutil.copytree(folder, study / "one")
+    (study / "two").mkdir()
+    (study / "two" / "run.toml").write_text("")
+    (study / ".lock").write_text("")
+    with pytest.raises(ConfigError) as caught:
+        read_run(study)
+    said = str(caught.value)
+    assert f"{study}: a comparison that is not done: of the 2 runs there so far 1 is" in said
+    assert f"the same compare command with --out '{study}' goes on" in said
+    assert str(study / "two") in said

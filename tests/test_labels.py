@@ -45,6 +45,9 @@ def test_shared_first_token() -> None:
     ) as caught:
         resolve("vllm/m", (" greater", " great"), [1], [[1, 7, 9], [1, 7]])
     assert "' A', ' B'" in str(caught.value)
+    assert "with a space" not in str(caught.value)
+    with pytest.raises(LabelError, match="begin them with a space, as in ' great', or else choose"):
+        resolve("vllm/m", ("great", "grim"), [1], [[1, 7, 9], [1, 7, 8]])
 
 
 @pytest.mark.parametrize("whole", [[1, 9], [1, 2], [3, 2, 7], []])

@@ -407,6 +407,21 @@ async def test_counts_bound_the_chat() -> None:
     assert any("bounded by the bytes" in note for note in scorer.capabilities.notes)
 
 
+async def test_a_vocabulary_that_cannot_be_fetched_is_told_before_the_probe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An estimate, which probes nothing, hears that tokens are a bound, and why."""
+
+    def unreachable(model: str) -> None:
+        raise ConnectionError(model)
+
+    monkeypatch.setattr(bdpl_providers.tokens, "load_vocabulary", unreachable)
+    async with connected("gpt-4o", sends=False) as scorer:
+        (note,) = scorer.capabilities.notes
+        assert "the tokenizer of gpt-4o could not be loaded (ConnectionError)" in note
+        assert not scorer.capabilities.exact
+
+
 def test_the_price_is_that_of_the_day() -> None:
     """A known model has the list price of the day it is opened, an unknown one none."""
     dialect = connected("o3").dialect

@@ -52,6 +52,7 @@ def test_both_ways_are_told_with_their_texts(material: Material) -> None:
     assert "truthgreatbeforegreat 70.0 %afterterrible 60.0 %" in wrong
     columns = material.explained.task.test.examples[0].columns if material.explained.task else {}
     assert columns["text"] in right
+    assert "test row 1" in right
 
 
 def test_a_missing_answer_is_called_one(material: Material) -> None:

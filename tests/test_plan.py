@@ -247,3 +247,17 @@ def test_the_refusal_counts_texts_to_calibrate_by() -> None:
     ):
         make_plan(sizes, Budget(prompts=53), price(1))
     assert make_plan(sizes, Budget(prompts=54), price(1)).dev == 8
+
+
+def test_a_refusal_adds_up_and_names_the_limits_that_are_too_small() -> None:
+    """The probe is part of the sum; a limit that is large enough is not called too small."""
+    sizes = Sizes(update=80, dev=30, test=0, finalists=8)
+    granted = Budget(requests=5000, prompts=60, tokens=10**6, usd=9.0)
+    with pytest.raises(BudgetTooSmall) as caught:
+        make_plan(sizes, granted, price(1), Amount(4, 8))
+    said = str(caught.value)
+    assert said.startswith("the budget of 60 prompts is too small: ")
+    assert "one update takes 80 prompts, scoring" in said
+    assert "takes 60, and the probe 8; together at least 148 prompts" in said
+    with pytest.raises(BudgetTooSmall, match="the budget of 5 requests, 60 prompts is too small"):
+        make_plan(sizes, Budget(requests=5, prompts=60), price(1))

@@ -131,6 +131,50 @@ def test_a_task_gives_template_words_and_samples(
     ]
 
 
+def test_the_samples_are_what_a_run_sends(
+    server: FaultServer, capsys: Capsys, tmp_path: Path
+) -> None:
+    """A causal model is probed with the template that it reads, `task.causal`."""
+    template = 'template = "{prompt} {text} It was {mask}."'
+    causal = template + '\ncausal = "{prompt} {text} Verdict: {mask}"'
+    task = write_task(tmp_path, (template, causal))
+    samples = document(asked(capsys, server, task, "--json"))["samples"]
+    assert [sample.endswith(" Verdict:") for sample in samples] == [True, True]
+    masked = document(command(capsys, "probe", task, "--model", "simulated/x", "--json"))
+    assert all("It was {mask}." in sample for sample in masked["samples"])
+
+
+def test_the_end_of_a_long_sample_is_shown(
+    server: FaultServer, capsys: Capsys, tmp_path: Path
+) -> None:
+    """A long sample loses its middle, never its end; what `prompt` means is said."""
+    template = 'template = "{prompt} {text} It was {mask}."'
+    long = 'template = "{prompt} {text} ' + "and so on " * 20 + 'It was {mask}."'
+    task = write_task(tmp_path, (template, long))
+    done = asked(capsys, server, task)
+    first, second = (line for line in done.out.splitlines() if line.endswith("It was'"))
+    assert first.startswith("  1  'prompt prompt prompt ")
+    assert " ... " in first
+    assert " ... " in second
+    assert "'prompt' stands in for the words of a prompt; the second sample has none" in done.out
+    assert max(map(len, done.out.splitlines())) <= 100
+    (whole, _) = document(asked(capsys, server, task, "--json"))["samples"]
+    assert whole.endswith("and so on " * 20 + "It was")
+
+
+@pytest.mark.parametrize("more", [(), ("--readout", "chat")])
+def test_an_address_without_its_version(
+    server: FaultServer, capsys: Capsys, more: tuple[str, ...]
+) -> None:
+    """Where nothing is found and the URL has no version, /v1 is asked for, after a few requests."""
+    url = server.url.removesuffix("/v1")
+    words = ("probe", "--model", "vllm/fake", "--base-url", url, *more)
+    done = command(capsys, *words)
+    assert (done.code, "did you forget /v1?" in done.err) == (3, True)
+    assert f"--base-url {server.url}" in done.err
+    assert server.books.requests <= 8
+
+
 def test_no_read_out_works(capsys: Capsys) -> None:
     """Where none works, what was found is still printed, in words or as JSON, and exit is 3."""
     with FaultServer.in_thread(Manners(logprobs=False)) as server:

@@ -312,11 +312,13 @@ class TestLoading:
             await Roberta("builtin").score(Request(TEXTS, LABELS))
 
     async def test_missing_extra(self, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without torch the message says what to install."""
+        """Without torch the message says what to install, and what else there is."""
         monkeypatch.setitem(sys.modules, "torch", None)
-        with pytest.raises(UsageError, match=r"pip install 'bdpl-async\[local\]'"):
+        with pytest.raises(UsageError, match=r"pip install 'bdpl-async\[local\]'") as caught:
             async with Roberta(str(shelf / "roberta")):
                 pass
+        assert "--model vllm/NAME" in str(caught.value)
+        assert "--model simulated/x" in str(caught.value)
 
     async def test_loading_is_silent(self, shelf: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """Loading writes nothing and leaves transformers' own settings as they were."""

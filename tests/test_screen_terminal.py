@@ -187,7 +187,7 @@ def searching(screen: Emulator) -> bool:
     return screen.away and "search " in screen.text and "entropy" in screen.text
 
 
-@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"TERM": "xterm-mono"}])
 def test_entered_and_left(site: Path, environment: dict[str, str]) -> None:
     """A run is drawn on the other screen; on the usual one remains what plain prints at its end."""
     arguments = ("--model", "drag/0.02", "--steps", "40", "--max-prompts", "2000")

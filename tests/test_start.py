@@ -69,7 +69,7 @@ async def test_a_run_to_start_from_counts_from_the_task_file(
         ({"prompt__start": "a", "prompt__start_from": "b"}, "not both"),
         ({"prompt__start": "a", "optimizer__method": "random"}, "does not start from a prompt"),
         ({"prompt__start": "   "}, "is empty"),
-        ({"prompt__start_from": "nowhere"}, "prompt.start_from: .*nowhere: no run"),
+        ({"prompt__start_from": "nowhere"}, "prompt.start_from: .*nowhere: no such folder"),
         ({"prompt__start_from": "."}, "prompt.start_from: .*no run.*\n  give the folder of a fin"),
     ],
 )

@@ -279,3 +279,36 @@ def test_runs_of_different_tasks_are_refused(capsys: Capsys, tmp_path: Path) -> 
     done = command(capsys, "transfer", "run")
     assert done.code == 2
     assert "data are not those" in done.err
+
+
+def test_without_a_test_split_dev_is_scored(capsys: Capsys, tmp_path: Path) -> None:
+    """A note says so, and that dev chose the prompts; --split test is refused as it is."""
+    write_task(tmp_path)
+    assert command(capsys, "run", "task.toml", "--out", "plain", "--ui", "none").code == 0
+    done = command(capsys, "transfer", "plain", "--json")
+    assert done.code == 0, done.err
+    assert done.err.startswith("note: no test split: on dev, which chose this prompt")
+    assert orjson.loads(done.out)["split"] == "dev"
+    assert command(capsys, "transfer", "plain", "--ui", "none").err == ""
+    refused = command(capsys, "transfer", "plain", "--split", "test")
+    assert (refused.code, refused.out) == (2, "")
+    assert "has no test split" in refused.err
+
+
+def test_why_a_model_failed_is_said_once(capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On stderr, and with the model's name once; the table says which ones failed."""
+    real = Simulated.score
+
+    async def score(self: Simulated, request: Request) -> Reply:
+        if self.name != "simulated/x":
+            raise ProviderRefused(f"{self.name}: POST /x: no such model", fate="refused")
+        return await real(self, request)
+
+    monkeypatch.setattr(Simulated, "score", score)
+    done = command(capsys, "transfer", "run", "--model", "simulated/y", "--model", "simulated/z")
+    assert done.code == 3
+    assert "simulated/y: POST" not in done.out
+    assert done.err.count("simulated/y: POST") == 1
+    assert done.out.count("simulated/z: POST") == 1
+    assert "simulated/z: simulated/z" not in done.out
+    assert done.out.count("failed") >= 2

@@ -141,6 +141,29 @@ async def test_low_mass() -> None:
     assert "the label words are not listed; let [chat] ask" in chatted.notes[0]
 
 
+async def test_a_missing_space_is_found() -> None:
+    """A word in pieces that one leading space makes one token is asked about, with that word."""
+    standin = StandIn(split={"great": ["gr", "eat"], "bad": ["b", "ad"], " bad": [" b", "ad"]})
+    standin.beliefs = {"gr": -0.5, "b": -1.2}
+    request = Request(texts("Is it: good?", "Is it?"), ("great", "bad"))
+    found = await server(standin).probe(request, Ledger())
+    first, second = (note for note in found.notes if "label word" in note)
+    assert first.endswith("only the first is read; did you mean ' great'? It is one token")
+    assert second.endswith("only the first is read")
+
+
+async def test_a_missing_space_is_blamed_before_the_template() -> None:
+    """Where the model hardly expects words that lack their spaces, these come first."""
+    standin = StandIn(beliefs={" great": -0.1, "great": -6.0, "bad": -7.0})
+    request = Request(texts("Is it: good?", "Is it?"), ("great", "bad"))
+    found = await server(standin).probe(request, Ledger())
+    (note,) = found.notes
+    assert "; begin them with a space, as in ' great', or else let the template's" in note
+    lines = Request(texts("Is it: good?\n", "Is it?\n"), ("great", "bad"))
+    (note,) = (await server(standin).probe(lines, Ledger())).notes
+    assert "begin them with a space" not in note
+
+
 async def test_impossible_numbers() -> None:
     """Probabilities that sum to more than one are no read-out."""
     found, _ = await probed(StandIn(beliefs={" Yes": -0.1, " No": -0.1}, says=lambda _: "Yes"))

@@ -223,3 +223,36 @@ def test_a_step_stays_on_one_line(
     line = printed("plain", [step], capsys).rstrip("\n")
     assert len(line) == 60
     assert line.endswith("...")
+
+
+def test_what_to_do_next_can_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line of a run that came to its end; one that was cut off has a line of its own."""
+    view = make_view("plain", Path("my runs/" + "x" * 90))
+    view(Finished(5.0, RESULT))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("saved in my runs/x")
+    assert lines[-1] == f"next: bdpl-async report 'my runs/{'x' * 90}'"
+    view(Finished(5.0, replace(RESULT, stop_reason="interrupted")))
+    assert "next:" not in capsys.readouterr().out
+
+
+def test_a_doubt_comes_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the empty prompt scored higher, and where there are no test rows at all."""
+    half = Evaluation("accuracy", 0.5, (0.4, 0.6), 10)
+    worse = replace(
+        RESULT,
+        dev=half,
+        baseline=Baseline(replace(half, score=0.9), None),
+        test=None,
+        gain=None,
+        steps_done=3,
+    )
+    text = " ".join(
+        printed("plain", [replace(STARTED, test=0), Finished(5.0, worse)], capsys).split()
+    )
+    assert "on dev the empty prompt scored higher: try more examples" in text
+    assert "a file named by task.test gives one" in text
+    text = " ".join(
+        printed("plain", [replace(STARTED, test=9), Finished(5.0, worse)], capsys).split()
+    )
+    assert "task.test" not in text

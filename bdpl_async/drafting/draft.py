@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bdpl_async.drafting.classes import Classes
-from bdpl_async.drafting.labelwords import LabelWords
+from bdpl_async.drafting.labelwords import LabelWords, bare_number
 from bdpl_async.drafting.phrasing import Phrasing
 from bdpl_async.markup import clean as visible
 
@@ -37,6 +37,7 @@ class Draft:
         model: PROVIDER/NAME.
         base_url: of its server, where one was given.
         prompts: the budget.
+        causal: whether the model reads from left to right, up to the mask.
     """
 
     name: str
@@ -49,6 +50,12 @@ class Draft:
     model: str
     base_url: str | None = None
     prompts: int = 8000
+    causal: bool = False
+
+    @property
+    def template(self) -> str:
+        """The one template that the model reads."""
+        return self.phrasing.causal if self.causal else self.phrasing.template
 
     def toml(self) -> str:
         """The text of the file."""
@@ -75,16 +82,24 @@ class Draft:
         else:
             yield _idle("test = ...", "none: the dev score flatters, since dev chose the prompt")
         yield _line("label", self.label, "(guess) the column with the classes")
-        yield from _comment(
-            "(guess) How a row is shown: {prompt} is what is learned, {mask} where the label word"
-            " stands, and any column may stand in braces. `causal` is for models that read from"
-            " left to right: they are sent the text up to {mask}."
-        )
-        yield _line("template", self.phrasing.template)
-        yield _line("causal", self.phrasing.causal)
+        yield from self._shown_as()
         metric = self.classes.metric
         yield _line("metric", metric, f"(guess) {METRICS[metric]}")
         yield _idle("k_shot = 16", "learn from so few rows of each class, as the paper does")
+
+    def _shown_as(self) -> Iterator[str]:
+        """The template in force; for a masked model, beside it the one that servers may be sent."""
+        about = (
+            "(guess) How a row is shown: {prompt} is what is learned, {mask} where the label word"
+            " stands, and any column may stand in braces."
+        )
+        if self.causal:
+            about += " This model reads from left to right: it is sent the text up to {mask}."
+        yield from _comment(about)
+        yield _line("template", self.template)
+        if not self.causal:
+            yield "# Servers read up to {mask}; with this line they are sent this one instead:"
+            yield f"# causal = {_text(self.phrasing.causal)}"
 
     def _tables(self) -> Iterator[str]:
         yield from _comment(
@@ -111,8 +126,10 @@ class Draft:
         meant = self.words.meant.get(value)
         if meant:
             return f"{rows}; stands for {_shown(meant)!r}, which another model may read"
-        if meant == "" or (self.words.kind == "yesno" and value.strip().isdigit()):
+        if meant == "":
             return f"{rows}; say what {_shown(value)} means"
+        if self.words.kind != "topic" and bare_number(value):
+            return f"{rows}; see whether {_shown(value)} means this"
         return rows
 
     def _search(self) -> Iterator[str]:

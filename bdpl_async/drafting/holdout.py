@@ -14,6 +14,7 @@ import numpy as np
 
 from bdpl_async.data.datafile import raw_rows
 from bdpl_async.data.sampling import split
+from bdpl_async.drafting.commas import new_file
 from bdpl_async.drafting.roles import Roles
 from bdpl_async.drafting.sheet import Sheet
 from bdpl_async.errors import ConfigError
@@ -60,7 +61,7 @@ def hold_out(sheet: Sheet, roles: Roles, files: Mapping[str, Path]) -> dict[str,
     if not held or any(row[roles.label] not in learned for row in parts["test"]):
         return {}
     for name, part in parts.items():
-        _write(files[name], usable, part)
+        _write(files[name], sheet.path, usable, part)
     return {name: len(part) for name, part in parts.items()}
 
 
@@ -74,9 +75,10 @@ def _drawn(classes: Mapping[Text, str], rows: int) -> set[Text]:
     return {texts[i] for i in held}
 
 
-def _write(file: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
+def _write(file: Path, source: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """A new file, which nobody may read who may not read `source`."""
     try:
-        with file.open("x", encoding="utf-8", newline="") as out:
+        with new_file(file, source) as out:
             table = csv.writer(out, lineterminator="\n")
             table.writerow(names)
             table.writerows([row[name] for name in names] for row in rows)

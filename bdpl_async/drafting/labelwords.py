@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 
-__all__ = ["Key", "LabelWords", "first_word", "label_words"]
+__all__ = ["Key", "LabelWords", "bare_number", "first_word", "label_words"]
 
 Key = Callable[[str], Hashable | None]
 """What tells a label word from the others, such as its first token; None if it cannot be read."""
@@ -89,7 +89,7 @@ def label_words(values: Sequence[str], hints: Sequence[str], key: Key = first_wo
     for value, word, words in zip(values, chosen, choices, strict=True):
         if word != words[0]:
             meant[value] = words[0]
-        elif _bare_number(value) and kind == "topic":
+        elif bare_number(value) and kind == "topic":
             meant[value] = ""
     found = {value: f" {word}" for value, word in zip(values, chosen, strict=True)}
     return LabelWords(found, kind, meant, apart)
@@ -99,7 +99,7 @@ def _choices(values: Sequence[str], hints: Sequence[str]) -> tuple[str, list[tup
     """What the words answer, and for each value the words that may stand for it, best first."""
     lower = [value.strip().casefold() for value in values]
     judged = bool(GOOD_AND_BAD & set(hints))
-    numbers = all(map(_bare_number, values))
+    numbers = all(map(bare_number, values))
     if numbers and judged and len(values) in SCALES:
         return "quality", [(word,) for word in _scale(values)]
     if len(values) == 2 and {*lower} & NO and {*lower} & YES:
@@ -113,7 +113,7 @@ def _choices(values: Sequence[str], hints: Sequence[str]) -> tuple[str, list[tup
 
 
 def _scale(values: Sequence[str]) -> list[str]:
-    order = sorted(values, key=float)
+    order = sorted(values, key=lambda value: float(value.strip()))
     return [SCALES[len(values)][order.index(value)] for value in values]
 
 
@@ -121,8 +121,8 @@ def _words(value: str) -> Iterator[str]:
     """The value as words, then what may stand in for it."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", value)
     words = re.findall(r"[^\W_]+(?:'[^\W_]+)*", parted)
-    if _bare_number(value):
-        place = round(float(value))
+    if bare_number(value):
+        place = round(float(value.strip()))
         yield from NUMBERS[place - 1 : place] if place > 0 else ("zero",)
     shouted = value.isupper() and (len(words) > 1 or len(value) > ACRONYM)
     words = [
@@ -162,5 +162,6 @@ def _distinct(choices: Sequence[Sequence[str]], key: Key) -> list[str] | None:
     return [chosen[place] for place in range(len(choices))]
 
 
-def _bare_number(value: str) -> bool:
+def bare_number(value: str) -> bool:
+    """Whether a value is a whole number and no word."""
     return re.fullmatch(r"\s*[+-]?\d+(\.0+)?\s*", value) is not None

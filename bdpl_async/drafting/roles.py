@@ -6,7 +6,9 @@ and some of its neighbours'), then by what the values look like.
 
 from __future__ import annotations
 
+import difflib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +22,9 @@ __all__ = [
     "Roles",
     "guess_roles",
     "label_columns",
+    "lone_label",
     "name_words",
+    "not_used",
     "text_columns",
 ]
 
@@ -136,14 +140,44 @@ def _label_score(column: Column) -> float | None:
         return None
     if column.numeric and not all(_whole(value) for value in column.sample):
         return None
-    words = name_words(column.name)
-    score = -4.0 if _among(words, NEITHER) else 0.0
-    if column.name.strip().lower() in LABELS:
-        score += 10 - 0.05 * LABELS.index(column.name.strip().lower())
-    elif _among(words, LABELS) or words[:1] == ["is"]:
-        score += 6
-    score += 1 if len(values) <= 20 else -1
+    score = _name_score(column.name) + (1 if len(values) <= 20 else -1)
     return score - (3 if column.numeric and len(values) > 10 else 0)
+
+
+def _name_score(name: str) -> float:
+    """How much a name says that its column is the label."""
+    words = name_words(name)
+    score = -4.0 if _among(words, NEITHER) else 0.0
+    if name.strip().lower() in LABELS:
+        return score + 10 - 0.05 * LABELS.index(name.strip().lower())
+    return score + (6 if _among(words, LABELS) or words[:1] == ["is"] else 0)
+
+
+def lone_label(sheet: Sheet, label: str) -> tuple[str, str] | None:
+    """A column whose name says label more than the one taken, and the one value that it holds."""
+    for name, column in sheet.columns.items():
+        if column.values is not None and len(column.values) == 1 and not column.unusable:
+            value = next(iter(column.values))
+            if value.strip() and _name_score(name) >= max(SURE, _name_score(label) + 0.01):
+                return name, value
+    return None
+
+
+def not_used(sheet: Sheet, roles: Roles) -> str | None:
+    """The columns that no template shows, and the options that would take them; None if none."""
+    rest = [name for name in sheet.columns if name not in (roles.label, *roles.texts)]
+    if not rest:
+        return None
+    ways = []
+    texts = [name for name in rest if _texty(sheet.columns[name]) or _named(name)]
+    if texts:
+        shown = [name for name in sheet.columns if name in (*roles.texts, texts[0])]
+        ways.append(" ".join(f"--text {shlex.quote(name)}" for name in shown))
+    if labels := [name for name in label_columns(sheet, texts) if name in rest]:
+        ways.append(f"--label {shlex.quote(labels[0])}")
+    more = f" and {len(rest) - LISTED} more" if len(rest) > LISTED else ""
+    said = f" (say {', or '.join(ways)})" if ways else ""
+    return f"{', '.join(rest[:LISTED])}{more}{said}"
 
 
 def text_columns(sheet: Sheet, label: str) -> list[str]:
@@ -208,9 +242,12 @@ def _listed(columns: Mapping[str, Column]) -> str:
 
 
 def _missing(sheet: Sheet, option: str, name: str) -> ConfigError:
+    folded = {there.strip().casefold(): there for there in reversed(sheet.columns)}
+    near = difflib.get_close_matches(name.strip().casefold(), folded, n=1)
+    guess = f"did you mean {short(folded[near[0]])}? " if near else ""
     return ConfigError(
         f"{option} {short(name)}: {sheet.path} has no such column",
-        hint=f"columns there are: {_listed(sheet.columns)}",
+        hint=f"{guess}columns there are: {_listed(sheet.columns)}",
     )
 
 

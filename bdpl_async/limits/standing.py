@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-__all__ = ["Level", "Standing"]
+__all__ = ["Level", "Pause", "Standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,21 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A request failed by this cause, and is sent again at `until`."""
+
+    until: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """A limiter at one moment.
 
     Attributes:
         in_flight: requests sent and not answered.
         room: how many may be in flight now.
-        waiting: requests that wait for leave to be sent.
+        waiting: requests that wait for leave to be sent, or to be sent again.
         levels: the windows that hold, given or learned.
         obstacle: what the first of them waits for; empty where nobody waits.
         seconds: until it is gone; None where only an answer can end it.
@@ -36,3 +45,15 @@ class Standing:
     levels: tuple[Level, ...] = ()
     obstacle: str = ""
     seconds: float | None = None
+
+    def paused(self, pauses: Sequence[Pause], now: float) -> Standing:
+        """The same, with the requests whose pauses are not over by `now`."""
+        left = [pause for pause in pauses if pause.until > now]
+        if not left:
+            return self
+        waiting = self.waiting + len(left)
+        if self.seconds is not None:  # the limiter keeps the others waiting, and by its own clock
+            return replace(self, waiting=waiting)
+        first = min(left, key=lambda pause: pause.until)
+        obstacle = f"another try ({first.cause})"
+        return replace(self, waiting=waiting, obstacle=obstacle, seconds=first.until - now)

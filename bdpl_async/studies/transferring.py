@@ -141,7 +141,8 @@ def same_task(tasks: Sequence[tuple[Path, Task]], split: str) -> None:
         if sha256_of(split_of(other, split).rows()) != rows:
             raise ConfigError(
                 f"{path}: its {split} examples are not those of {first}",
-                hint="runs of other seeds may have other train and dev rows: take --split test",
+                hint="runs of other seeds may have other train and dev rows"
+                + (": take --split test" if len(task.test) else ""),
             )
 
 

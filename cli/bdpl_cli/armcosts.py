@@ -58,7 +58,7 @@ def lines(arms: Sequence[Arm], found: Found) -> Iterator[str]:
     yield from (f"  {line}" for line in aligned([*rows, _row("total", everything)]))
     yield ""
     exact = all(one.exact for one in everything)
-    counts = "are counted" if exact else "are bounded by bytes where the tokenizer is unknown"
+    counts = "are counted" if exact else "are upper bounds where the tokenizer is not at hand"
     yield from wrapped(
         f"Tokens {counts}; every text is taken as new, and what the cache holds is free."
     )

@@ -8,15 +8,15 @@ from shutil import get_terminal_size
 
 from bdpl_cli.plaintext import clean
 
-__all__ = ["PIPE", "aligned", "room", "short", "tail", "wrapped"]
+__all__ = ["LEAST", "PIPE", "aligned", "room", "short", "tail", "unbroken", "wrapped"]
 
 PIPE = 80  # columns where there is no terminal
-MOST = 120  # columns that prose takes of a wide terminal
+LEAST, MOST = 40, 120  # columns that prose takes of a narrow and of a wide terminal
 
 
 def room() -> int:
     """Columns that there are for a text."""
-    return min(get_terminal_size(fallback=(PIPE, 24)).columns, MOST)
+    return min(max(get_terminal_size(fallback=(PIPE, 24)).columns, LEAST), MOST)
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1, gap: str = "  ") -> list[str]:
@@ -53,3 +53,16 @@ def tail(text: str, width: int) -> str:
 def wrapped(text: str, width: int | None = None, indent: str = "  ") -> list[str]:
     """Lines of `width` characters, safe to print; the further ones begin with `indent`."""
     return textwrap.wrap(clean(text), width or room(), subsequent_indent=indent)
+
+
+def unbroken(text: str) -> list[str]:
+    """Lines as wide as there is room, broken at spaces alone, so that a path can be copied.
+
+    Args:
+        text: one line; what it is indented by, and two columns more, the further ones are too.
+    """
+    line = clean(text)
+    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    return textwrap.wrap(
+        line, room(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

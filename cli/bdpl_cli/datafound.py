@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from bdpl_async.config import builtin_tasks
 from bdpl_async.data.columns import short
-from bdpl_async.errors import ConfigError
+from bdpl_async.data.textfile import read_text
+from bdpl_async.errors import ConfigError, UsageError
 from bdpl_cli.asker import Asker
 
-__all__ = ["Found", "find_data", "refuse_taken", "remove"]
+__all__ = ["COMMAS", "CUT", "Found", "find_data", "free_hint", "prefix", "refuse_taken", "remove"]
 
 SPLITS = {
     "train": ("train", "training"),
     "dev": ("dev", "validation", "valid", "val"),
     "test": ("test",),
 }
+CUT = ("-train.csv", "-test.csv")
+COMMAS = "-commas.csv"
+TABLES = ("comparison.csv", "comparison-runs.csv", "sweep.csv")
+"""What this tool writes itself, and is no data to learn from."""
+LARGEST = 1_000_000  # bytes of a TASK.toml
 ENDINGS = (".tsv", ".csv", ".jsonl", ".parquet")
 KINDS = "tsv, csv, jsonl or parquet"
 SPREADSHEET = "save the sheet as csv in UTF-8"
@@ -41,12 +49,20 @@ class Found:
         origin: what it was made from, for a person.
         files: by split, train among them.
         made: new files of ours, to be taken away if nothing comes of it.
+        copies: those of them that stand for a file of the person's, with that file.
     """
 
     name: str
     origin: str
     files: Mapping[str, Path]
     made: list[Path] = field(default_factory=list)
+    copies: dict[Path, Path] = field(default_factory=dict)
+
+    def called(self, text: str) -> str:
+        """`text` with the names that the person knows, in the place of the copies'."""
+        for copy, source in self.copies.items():
+            text = text.replace(str(copy), str(source)).replace(copy.name, source.name)
+        return text
 
 
 def find_data(data: Path | None, out: Path, asker: Asker) -> Found:
@@ -85,7 +101,8 @@ def _here(out: Path, asker: Asker) -> Found:
     here = Path()
     if splits := _splits(here):
         return _of_folder(here, splits)
-    files = sorted(file for file in here.iterdir() if file.suffix.lower() in ENDINGS)
+    there = sorted(file for file in here.iterdir() if file.suffix.lower() in ENDINGS)
+    files = [file for file in there if not _ours(file, there)]
     if not files:
         return _example(out)
     names = [file.name for file in files]
@@ -96,6 +113,29 @@ def _here(out: Path, asker: Asker) -> Found:
         )
     chosen = Path(asker.choice("which file?", names))
     return Found(_named(chosen.stem), f"{chosen}, the data file in this folder", {"train": chosen})
+
+
+def _ours(file: Path, there: Sequence[Path]) -> bool:
+    """Whether an earlier command wrote it: a table of scores, or a part of data that lie here.
+
+    A part's name ends so, and its source or a TASK.toml that names it is beside it.
+    """
+    if file.name in TABLES:
+        return True
+    ending = next((ending for ending in (*CUT, COMMAS) if file.name.endswith(ending)), None)
+    if ending is None:
+        return False
+    stem = file.name.removesuffix(ending)
+    if any(_named(other.stem) == stem for other in there):
+        return True
+    return any(f'"{file.name}"' in _read(task) for task in file.parent.glob("*.toml"))
+
+
+def _read(task: Path) -> str:
+    try:
+        return read_text(task, most=LARGEST, hint="")
+    except UsageError:
+        return ""
 
 
 def _splits(folder: Path) -> dict[str, Path]:
@@ -144,17 +184,37 @@ def _example(out: Path) -> Found:
     return found
 
 
-def refuse_taken(
-    files: Sequence[Path], hint: str = "move it away, or give another name with --out"
-) -> None:
+def refuse_taken(files: Sequence[Path], hint: str) -> None:
     """See to it that nothing is overwritten.
 
     Raises:
-        ConfigError: a file is there already.
+        ConfigError: a file is there already; names all that are.
     """
-    for file in files:
-        if file.exists() or file.is_symlink():
-            raise ConfigError(f"{file}: is there already", hint=hint)
+    if taken := [file for file in files if _taken(file)]:
+        listed = " and ".join(map(str, taken))
+        are = "is" if len(taken) == 1 else "are"
+        raise ConfigError(f"{listed}: {are} there already", hint=hint)
+
+
+def _taken(file: Path) -> bool:
+    return file.exists() or file.is_symlink()
+
+
+def prefix(name: str, out: Path) -> str:
+    """How the new files of a task begin: as OUT does where somebody named it, else as the data."""
+    return name if out.stem == "task" else _named(out.stem)
+
+
+def free_hint(out: Path) -> str:
+    """What to do where a name is taken: another OUT, with which all that go with it are free."""
+    names = (out.with_name(f"{out.stem}-{number}") for number in count(2))
+    endings = (".toml", *CUT, COMMAS, *(f"-{split}{COMMAS}" for split in SPLITS))
+    free = next(
+        name
+        for name in names
+        if not any(_taken(name.with_name(f"{name.name}{ending}")) for ending in endings)
+    )
+    return f"--out {shlex.quote(f'{free}.toml')} is free, and so is every file that goes with it"
 
 
 def remove(files: Sequence[Path]) -> None:

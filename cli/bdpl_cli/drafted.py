@@ -15,16 +15,24 @@ from pathlib import Path
 from bdpl_async.data.columns import short
 from bdpl_async.drafting.draft import Draft
 from bdpl_async.drafting.holdout import FEWEST, hold_out
-from bdpl_async.drafting.labelwords import LabelWords, first_word
+from bdpl_async.drafting.labelwords import LabelWords, bare_number, first_word
 from bdpl_async.drafting.proposal import Proposal, propose
-from bdpl_async.drafting.roles import Roles, guess_roles, label_columns, text_columns
+from bdpl_async.drafting.roles import (
+    Roles,
+    guess_roles,
+    label_columns,
+    lone_label,
+    not_used,
+    text_columns,
+)
 from bdpl_async.drafting.sheet import Sheet, look_at
-from bdpl_async.errors import ConfigError
+from bdpl_async.errors import ConfigError, UsageError
 from bdpl_cli.asker import Asker
-from bdpl_cli.datafound import Found, find_data, refuse_taken, remove
+from bdpl_cli.commacopy import about_copies, drop_copies, with_commas
+from bdpl_cli.datafound import Found, find_data, free_hint, prefix, refuse_taken, remove
 from bdpl_cli.options import InitOptions
 from bdpl_cli.plaintext import clean
-from bdpl_cli.wordkeys import BUILTIN, WINDOWS, word_key
+from bdpl_cli.wordkeys import BUILTIN, MASKED, WINDOWS, word_key
 
 __all__ = ["Drafted", "drafted"]
 
@@ -60,7 +68,9 @@ class Drafted:
         yield from _told("label", f"{roles.label}: {_counted(draft.classes.counts)}")
         yield from _told("texts", ", ".join(roles.texts))
         yield from _told("words", self._words())
-        yield from _told("template", draft.phrasing.template)
+        if rest := not_used(self.proposal.train, roles):
+            yield from _told("not used", rest)
+        yield from _told("template", draft.template)
         yield from _told("metric", draft.classes.metric)
         yield from _told("rows", self._splits())
         yield from _told("model", draft.model)
@@ -68,7 +78,7 @@ class Drafted:
         for note in self.notes:
             yield from _wrapped(f"note: {note}")
         task = shlex.quote(str(self.out))
-        yield "change in it what is wrong, then"
+        yield "change in it what is wrong, or name other columns with --label and --text; then"
         yield f"  bdpl-async estimate {clean(task)}"
         yield f"  bdpl-async run {clean(task)}"
 
@@ -95,19 +105,24 @@ def drafted(data: Path | None, wish: InitOptions) -> Drafted:
         UsageError: the data cannot be a task as they are, or a file is in the way; nothing new is
             left behind.
     """
-    refuse_taken([wish.out])
+    refuse_taken([wish.out], free_hint(wish.out))
     if not wish.out.absolute().parent.is_dir():
         raise ConfigError(f"--out {wish.out}: its folder is not there", hint="make it first")
     asker = Asker(silent=wish.yes)
     found = find_data(data, wish.out, asker)
     try:
         return _drafted(found, wish, asker)
+    except UsageError as error:
+        remove(found.made)
+        hint = error.hint and found.called(error.hint)
+        raise type(error)(found.called(str(error.args[0])), hint=hint) from None
     except BaseException:
         remove(found.made)
         raise
 
 
 def _drafted(found: Found, wish: InitOptions, asker: Asker) -> Drafted:
+    found = with_commas(found, wish.out)
     sheets = {split: look_at(file) for split, file in found.files.items()}
     roles, doubts = _roles(sheets["train"], wish, asker)
     proposal = propose(sheets, roles)
@@ -126,13 +141,16 @@ def _drafted(found: Found, wish: InitOptions, asker: Asker) -> Drafted:
         model=model,
         base_url=wish.base_url,
         prompts=_budget(sizes.get("test", 0)),
+        causal=model.partition("/")[0] not in MASKED,
     )
     _write(draft, wish.out, found.made, sizes["train"])
     window = proposal.too_long(WINDOWS[model]) if model in WINDOWS else None
     untested = None if "test" in sizes else UNTESTED
     about = _about_words(words, model, known=key is not first_word)
-    said = (*doubts, *proposal.notes, untested, window, missing, about)
-    return Drafted(wish.out, draft, proposal, sizes, tuple(note for note in said if note))
+    told = (*doubts, *proposal.notes, untested, window, missing, about, _about_numbers(words))
+    notes = [found.called(note) for note in told if note]
+    copied = about_copies(found, [*files.values()])
+    return Drafted(wish.out, draft, proposal, sizes, (*copied, *notes))
 
 
 def _roles(train: Sheet, wish: InitOptions, asker: Asker) -> tuple[Roles, list[str]]:
@@ -150,6 +168,11 @@ def _roles(train: Sheet, wish: InitOptions, asker: Asker) -> tuple[Roles, list[s
         roles = replace(roles, texts=(text,))
         if asker.silent:
             doubts.append(_doubt("text", columns))
+    if wish.label is None and (lone := lone_label(train, roles.label)):
+        doubts.append(
+            f"column {short(lone[0])} holds {short(lone[1])} alone, so there is nothing to learn of"
+            f" it; {short(roles.label)} is taken as the label instead"
+        )
     return roles, doubts
 
 
@@ -166,11 +189,15 @@ def _splits(
     sizes = {split: sheet.rows for split, sheet in proposal.sheets.items()}
     if set(files) != {"train"} or not wish.split or sizes["train"] < FEWEST:
         return files, sizes
-    new = {split: wish.out.parent / f"{found.name}-{split}.csv" for split in ("train", "test")}
-    refuse_taken([*new.values()], hint="move it away; or --no-split cuts no test set")
+    begin = f"{prefix(found.name, wish.out)}-"
+    new = {split: wish.out.parent / f"{begin}{split}.csv" for split in ("train", "test")}
+    refuse_taken([*new.values()], f"{free_hint(wish.out)}; or --no-split cuts no files")
     found.made.extend(new.values())
     held = hold_out(proposal.train, proposal.roles, new)
-    return (new, held) if held else (files, sizes)
+    if not held:
+        return files, sizes
+    drop_copies(found)
+    return new, held
 
 
 def _budget(test: int) -> int:
@@ -214,15 +241,11 @@ def _about_words(words: LabelWords, model: str, *, known: bool) -> str | None:
             f"{model} cannot tell words for these {len(words.words)} classes apart: take another"
             " model, or write words of one token each in [task.labels]"
         )
-    if any(meant == "" for meant in words.meant.values()):
-        return "the labels are numbers: say in [task.labels] what each of them means"
-    if words.kind == "yesno" and all(value.strip().isdigit() for value in words.words):
-        return "1 is taken for yes: say in [task.labels] what 0 and 1 mean"
-    if words.meant:
+    if any(words.meant.values()):
         listed = [
             f"{word.strip()} for {short(value)}"
             for value, word in words.words.items()
-            if value in words.meant
+            if words.meant.get(value)
         ]
         more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
         why = (
@@ -233,6 +256,17 @@ def _about_words(words: LabelWords, model: str, *, known: bool) -> str | None:
         other = "; another model may read the words themselves: see [task.labels]" if known else ""
         return f"{why}; stand-ins: {', '.join(listed[:SHOWN])}{more}{other}"
     return None
+
+
+def _about_numbers(words: LabelWords) -> str | None:
+    """What to look at where the classes are numbers, whose meaning is a guess."""
+    if not all(map(bare_number, words.words)):
+        return None
+    if words.kind == "topic":
+        return "the labels are numbers: say in [task.labels] what each of them means"
+    means = [f"{value} means {word.strip()}" for value, word in words.words.items()]
+    listed = f"{', '.join(means[:-1])} and {means[-1]}"
+    return f"the labels are numbers: see whether {listed}; [task.labels] says so"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -46,7 +46,10 @@ def evaluate(
     *,
     prompt: Annotated[str | None, Parameter(help="The prompt to score; may be empty")] = None,
     run: Annotated[Path | None, Parameter(help="RUN_DIR whose learned prompt to score")] = None,
-    split: Annotated[Literal["train", "dev", "test"], Parameter(help="Which examples")] = "test",
+    split: Annotated[
+        Literal["train", "dev", "test"] | None,
+        Parameter(help="Which examples; test where there is one, else dev"),
+    ] = None,
     examples: Annotated[Whole | None, Parameter(help="Ask the first N only")] = None,
     shown: Shown = Shown(),
     options: EvalOptions = EvalOptions(),  # noqa: B008  frozen
@@ -58,12 +61,14 @@ def evaluate(
     """
     from bdpl_cli.evaluated import Question
     from bdpl_cli.stdout import print_json
+    from bdpl_cli.whichsplit import scored_split
 
     kept = _run(prompt, run)
     loaded = _task(task, kept, options.overrides())
     text = kept.result.prompt if kept is not None else prompt or ""
     offsets = None if kept is None else kept.result.calibration
-    question = Question(text, split, examples, offsets)
+    which = scored_split(loaded, split, () if kept is None else (kept,))
+    question = Question(text, which, examples, offsets)
     _check(loaded, question)
     _say_whose_model(kept, loaded, task)
     found = finish(_score(loaded, question))

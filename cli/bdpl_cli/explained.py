@@ -54,6 +54,18 @@ class Explained:
         except UsageError as error:
             self.failure = error
             self.notes.append(f"examples by number only, and nothing was asked: {error.args[0]}")
+        self._note_choice()
+
+    def _note_choice(self) -> None:
+        """Say so where the examples are those that chose the prompt, and which would tell."""
+        chosen_from, table = self.kept.result.chosen_from or 0, self.kept.config.task
+        if self.split != "dev" or chosen_from < 2:
+            return
+        tested = table.test is not None if self.task is None else len(self.task.test) > 0
+        instead = "see --split test" if tested else "a test file would tell (task.test)"
+        self.notes.append(
+            f"the prompt was chosen on dev from {chosen_from}, so dev flatters it: {instead}"
+        )
 
     def document(self) -> dict[str, object]:
         """The whole, for JSON."""
@@ -136,11 +148,6 @@ def _note(found: Explained) -> None:
         notes.append("the prompt has no tokens: there is none to leave out")
     if found.flips is None:
         notes.append(f"the run kept no answers to {found.split}: flipped examples are not known")
-    if found.split == "dev" and (result.chosen_from or 0) > 1:
-        notes.append(
-            f"the prompt was chosen on dev from {result.chosen_from}, so dev flatters it:"
-            " see --split test"
-        )
     if result.calibration is not None:
         notes.append(
             "the run is calibrated: its offsets, which are of the whole prompt, are taken off the"

@@ -115,7 +115,8 @@ def _flips(found: Explained, flips: Flips) -> Iterator[str]:
 def _flip(found: Explained, flip: Flip) -> Iterator[str]:
     learned = f"{_noun(found.kept.result)} {_said(found, flip.learned)} ({_margin(flip.margin)})"
     empty = f"empty {_said(found, flip.empty)} ({_margin(flip.empty_margin)})"
-    yield "  " + short(f"row {flip.row}, {_said(found, flip.label)}: {learned}, {empty}", PIPE - 2)
+    row = f"{found.split} row {flip.row}"  # counted within the split: no line of a file
+    yield "  " + short(f"{row}, {_said(found, flip.label)}: {learned}, {empty}", PIPE - 2)
     columns = found.columns(flip)
     if columns is not None:
         yield "    " + short(" | ".join(columns.values()), PIPE - 4)

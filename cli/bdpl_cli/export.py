@@ -63,16 +63,21 @@ def export(
             hint="leave it out, or take --format openai, promptfoo or dspy",
         )
     found = learned(run)
-    made = _made(found, format, (model, base_url), examples)
-    if output is None or str(output) == "-":
+    file = None if output is None or str(output) == "-" else output
+    made = _made(found, format, (model, base_url), examples, file)
+    if file is None:
         _print(made.document)
     else:
-        _write(output, made.document.encode(), None if force else OURS.get(format, b"\0"))
+        _write(file, made.document.encode(), None if force else OURS.get(format, b"\0"))
     _tell(made.notes)
 
 
 def _made(
-    found: Learned, kind: Format, asked: tuple[str | None, str | None], examples: int
+    found: Learned,
+    kind: Format,
+    asked: tuple[str | None, str | None],
+    examples: int,
+    file: Path | None,
 ) -> Export:
     from bdpl_cli.exports import document, dspy, openai, promptfoo, text
     from bdpl_cli.exports.asking import asking_of
@@ -85,9 +90,9 @@ def _made(
         case "openai":
             return openai.export(found, asking_of(found, *asked))
         case "promptfoo":
-            return promptfoo.export(found, asking_of(found, *asked), examples)
+            return promptfoo.export(found, asking_of(found, *asked), examples, file)
         case "dspy":
-            return dspy.export(found, asking_of(found, *asked))
+            return dspy.export(found, asking_of(found, *asked), file)
 
 
 def _print(document: str) -> None:

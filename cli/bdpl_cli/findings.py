@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Findings"]
 
+GAP = " ... "
+PLACEHOLDER = "'prompt' stands in for the words of a prompt; the second sample has none"
 ANYWAY = 40  # columns that a text gets beside its name, however narrow the terminal is
 
 
@@ -141,7 +143,9 @@ class Findings:
 
     def _sample_lines(self, width: int) -> Iterator[str]:
         for number, sample in enumerate(self.samples, start=1):
-            yield f"  {number}  {_short(repr(sample), max(width - 5, ANYWAY))}"
+            yield f"  {number}  {_both_ends(repr(sample), max(width - 5, ANYWAY))}"
+        if self.task is not None:
+            yield from _hanging("  ", PLACEHOLDER, width)
 
     def _verdict(self) -> Iterator[str]:
         chosen, found = self.chosen, self.capabilities
@@ -260,6 +264,15 @@ def _if_known(value: float | None, form: str) -> str | None:
 
 def _short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _both_ends(text: str, most: int) -> str:
+    """`text` without its middle: the end is what the model goes on from."""
+    if len(text) <= most:
+        return text
+    head = (most - len(GAP)) // 3
+    begin, end = text[:head], text[head + len(GAP) - most :]
+    return (begin.rpartition(" ")[0] or begin) + GAP + (end.partition(" ")[2] or end)
 
 
 def _hanging(head: str, text: str, width: int) -> Iterable[str]:

@@ -112,5 +112,10 @@ def _code(error: BdplError) -> int:
 def _fail(message: str, code: int) -> int:
     """Say on stderr, in short lines that no terminal obeys, what is the matter."""
     lines = f"bdpl-async: {message}".splitlines()
-    say(*(line if len(line) <= LONGEST else line[: LONGEST - 3] + "..." for line in lines))
+    lines = [line if len(line) <= LONGEST else line[: LONGEST - 3] + "..." for line in lines]
+    if sys.stderr.isatty():
+        from bdpl_cli.columns import unbroken
+
+        lines = [part for line in lines for part in unbroken(line)]
+    say(*lines)
     return code

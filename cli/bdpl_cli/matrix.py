@@ -135,9 +135,9 @@ class Matrix:
         for first in range(0, len(self.columns), across):
             yield ""
             yield from self._block(self.columns[first : first + across])
-        for column in self.columns:
-            if column.failure is not None:
-                yield from wrapped(f"{column.model}: {column.failure.args[0]}")
+        failed = [column for column in self.columns if column.failure is not None]
+        for column in failed[1:]:  # the first is what `refuse_failures` ends with
+            yield from wrapped(_reason(column))
         for note in self.notes:
             yield from wrapped(f"note: {note}")
 
@@ -192,6 +192,12 @@ def _shown(mark: Mark | None) -> tuple[str, str, str]:
     low, high = gain.ci95
     chance = "p < 0.001" if gain.p_value < 0.001 else f"p = {gain.p_value:.3f}"
     return score, f"{signed(gain.score):>5}  [{signed(low)} {signed(high)}]", chance
+
+
+def _reason(column: Column) -> str:
+    """Why a model failed, under its name."""
+    why = "" if column.failure is None else str(column.failure.args[0])
+    return why if why.startswith(f"{column.model}:") else f"{column.model}: {why}"
 
 
 def _name(entry: Entry, number: int) -> str:

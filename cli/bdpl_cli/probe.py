@@ -150,20 +150,15 @@ async def _probed(
     async with connected(task.config) as scorer:
         session = Session.prepare(task, scorer, task.config)
         gate = session.gate
-        texts = _samples(task, named, local=gate.capabilities.local)
+        texts = session.sample().texts if named else _ours(session.task)
         visit = Visit(scorer, gate, texts, task.config)
         async with telling(gate.channel):
             found = await visit.findings(choices)
     return replace(found, task=task.name if named else None), visit.trouble
 
 
-def _samples(task: Task, named: bool, *, local: bool) -> tuple[Text, ...]:
-    """As a run's probe takes them: one row with a prompt and without; else our two texts."""
+def _ours(task: Task) -> tuple[Text, ...]:
+    """The two texts of ours, each without a prompt."""
     from bdpl_async.records import Prompt
 
-    rows = sorted(task.train.examples, key=lambda row: sum(map(len, row.columns.values())))
-    if not named:
-        return tuple(task.text(Prompt(), row) for row in reversed(rows))
-    row = rows[-1] if local else rows[len(rows) // 2]
-    filled = Prompt(("prompt",) * task.config.prompt.length)
-    return tuple(task.text(prompt, row) for prompt in (filled, Prompt()))
+    return tuple(task.text(Prompt(), row) for row in task.train.examples)

@@ -67,7 +67,7 @@ def _sentences(config: Config, found: Estimate) -> Iterator[str]:
         yield f"An update takes {_each(found)}."
     batch = f"up to {found.batch} texts a request" if found.batch > 1 else "one text a request"
     yield f"Scored on {found.dev:,} dev and {found.test:,} test examples; {batch}."
-    counts = "are counted" if found.exact else "are bounded by bytes, the tokenizer is unknown"
+    counts = "are counted" if found.exact else "are upper bounds, the tokenizer is not at hand"
     yield f"Tokens {counts}; every text is taken as new, and what the cache holds is free."
     if found.usd is None:
         yield "USD are unknown: give --price-in and --price-out, in USD per million tokens."
@@ -89,14 +89,19 @@ def _bought(config: Config, found: Estimate) -> str:
 
 def _share(config: Config, found: Estimate) -> str:
     """What the updates get of the limit that is reached first."""
-    limits = {name: getattr(config.budget, name) for name in LIMITS}
-    shares = {name: (getattr(found, name) or 0) / limit for name, limit in limits.items() if limit}
-    if not shares:
+    tight = _tight(config, found)
+    if tight is None:
         return ""
-    tight = max(shares, key=lambda name: shares[name])
-    limit, part = limits[tight], getattr(found.parts["train"], tight)
+    limit, part = getattr(config.budget, tight), getattr(found.parts["train"], tight)
     granted = dollars(limit) if tight == "usd" else f"{limit:,} {tight}"
     return f", which get {100 * part / limit:.0f} % of its {granted}"
+
+
+def _tight(config: Config, found: Estimate) -> str | None:
+    """The limit that is reached first; None where there is none."""
+    limits = {name: getattr(config.budget, name) for name in LIMITS}
+    shares = {name: (getattr(found, name) or 0) / limit for name, limit in limits.items() if limit}
+    return max(shares, key=lambda name: shares[name], default=None)
 
 
 def _each(found: Estimate) -> str:
@@ -110,14 +115,19 @@ def _each(found: Estimate) -> str:
 def _ladder(config: Config, found: Estimate) -> Iterator[str]:
     """What a few round sums of money would buy."""
     around = config.budget.usd or found.usd
-    if not around or found.bought(around) is None:
+    if not around or found.bought(around) is None or _tight(config, found) not in (None, "usd"):
         return
     sums = [amount for amount in _round(around) if found.bought(amount)]
     if not sums:
         return
     yield ""
     head = ["--max-usd", *(f"{amount:.9f}".rstrip("0").rstrip(".") for amount in sums)]
-    row = ["buys about", *(f"{found.bought(amount):,}" for amount in sums), "updates"]
+    others = any(getattr(config.budget, name) for name in LIMITS if name != "usd")
+    row = [
+        "by itself buys about" if others else "buys about",
+        *(f"{found.bought(amount):,}" for amount in sums),
+        "updates",
+    ]
     yield from (f"  {line}" for line in aligned([[*head, ""], row]))
 
 

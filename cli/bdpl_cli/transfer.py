@@ -37,24 +37,30 @@ def transfer(
         Path | None, Parameter(help="A TASK.toml whose [[models]] to score on")
     ] = None,
     own: Annotated[bool, Parameter(help="Also the models that the prompts were learned on")] = True,
-    split: Annotated[Literal["train", "dev", "test"], Parameter(help="Which examples")] = "test",
+    split: Annotated[
+        Literal["train", "dev", "test"] | None,
+        Parameter(help="Which examples; test where there is one, else dev"),
+    ] = None,
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
     options: TransferOptions = TransferOptions(),  # noqa: B008  frozen
 ) -> None:
     """Score learned prompts on other models; the budget is given here and holds for each model."""
-    from bdpl_async.studies.transferring import entries, for_model
+    from bdpl_async.studies.transferring import entries, for_model, same_task
     from bdpl_cli.matrix import Matrix
     from bdpl_cli.stdout import print_json
+    from bdpl_cli.whichsplit import scored_split
 
     given = changes(options, "transfer", more=("run.out",))
     hushed = quiet(given, "transfer")
-    kept, tasks = _reopened(runs, given, split)
+    kept, tasks = _reopened(runs, given)
     task = tasks[0]
+    which = scored_split(task, split, kept, hushed=hushed)
+    same_task([(one.path, each) for one, each in zip(kept, tasks, strict=True)], which)
     tables = _tables(kept, task.config, given, (model, models, own))
     configs = [for_model(task.config, table) for table in tables]
     rows = entries(kept, task.config.prompt.manual)
     _refuse_unwritable(options.out)
-    matrix = Matrix(task, split, rows, _scored(task, rows, split, configs, hushed))
+    matrix = Matrix(task, which, rows, _scored(task, rows, which, configs, hushed))
     matrix.refuse_empty()
     if json:
         print_json(matrix.document())
@@ -65,10 +71,8 @@ def transfer(
     matrix.refuse_failures()
 
 
-def _reopened(
-    runs: Sequence[Path], given: dict[str, Value], split: str
-) -> tuple[list[Kept], list[Task]]:
-    """The runs and their tasks, which are one and the same.
+def _reopened(runs: Sequence[Path], given: dict[str, Value]) -> tuple[list[Kept], list[Task]]:
+    """The runs and their tasks.
 
     Raises:
         UsageError: no runs, or one of them, its data or an option cannot be used.
@@ -76,15 +80,12 @@ def _reopened(
     from bdpl_async.errors import ConfigError
     from bdpl_async.kept import read_run
     from bdpl_async.studies.reopening import reconfigured, reopen
-    from bdpl_async.studies.transferring import same_task
 
     if not runs:
         raise ConfigError("transfer: give at least one RUN_DIR")
     ours = {key: value for key, value in given.items() if not key.startswith("model.")}
     kept = [read_run(run) for run in runs]
-    tasks = [reopen(one, reconfigured(one, ours)) for one in kept]
-    same_task([(one.path, task) for one, task in zip(kept, tasks, strict=True)], split)
-    return kept, tasks
+    return kept, [reopen(one, reconfigured(one, ours)) for one in kept]
 
 
 def _tables(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from bdpl_async.events import (
 from bdpl_async.methods import FIXED
 from bdpl_async.result import Result, Totals
 from bdpl_async.wording import counted, dollars, percent, points
-from bdpl_cli.columns import wrapped
+from bdpl_cli.columns import LEAST, PIPE, wrapped
 from bdpl_cli.harmless import Harmless
 from bdpl_cli.plaintext import clean
 from bdpl_cli.stderr import say
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["make_view", "watching"]
 
 SECONDS_BETWEEN_LINES = 2.0
-WIDTH = 80  # of a line where there is no terminal; what must be copied whole is never cut
 Listener = Callable[[Event], None]
 
 
@@ -104,7 +104,7 @@ class Plain:
         self._out = out
         self._last = self._last_retry = float("-inf")
         self._steps: int | None = None
-        self._learns = True
+        self._learns = self._tested = True
 
     def __call__(self, event: Event) -> None:
         """Print what the event has to say, if it is time."""
@@ -133,6 +133,7 @@ class Plain:
 
     def _start(self, event: Started) -> None:
         self._steps, self._learns = event.steps, event.method not in FIXED
+        self._tested = event.test > 0
         sizes = ((event.train, "train"), (event.dev, "dev"), (event.test, "test"))
         shown = ", ".join(f"{count:,} {split}" for count, split in sizes)
         self._print(f"{event.task}: {event.method} on {event.model}, seed {event.seed}; {shown}")
@@ -164,8 +165,12 @@ class Plain:
             if low <= 0 <= high and low < high:
                 self._print("there may be no gain: too few examples to be sure")
         elif result.dev is not None and result.steps_done:
-            self._print("no test score: dev chose this prompt, so its dev score flatters it")
+            gives = "" if self._tested else "; a file named by task.test gives one"
+            why = "dev chose this prompt, so its dev score flatters it"
+            self._print(f"no test score: {why}{gives}")
         self._say(f"saved in {clean(str(self._out))}")
+        if not result.cut_off:  # else there is a line on how to go on
+            self._say(clean(f"next: bdpl-async report {shlex.quote(str(self._out))}"))
 
     def _doubt(self, result: Result) -> None:
         """What stands between a score and its use."""
@@ -174,7 +179,10 @@ class Plain:
             self._print(f"its scores are calibrated ({kind}); the offsets are in result.json")
         dev, empty = result.dev, result.baseline.dev
         if dev is not None and empty is not None and dev.score < empty.score:
-            self._print("note: on dev the empty prompt scored higher")
+            self._print(
+                "note: on dev the empty prompt scored higher: try more examples, another template"
+                " or label words, or another model"
+            )
 
     def _print(self, text: str) -> None:
         """Prose, in lines as wide as there is room."""
@@ -187,8 +195,8 @@ class Plain:
 
 
 def _cut(line: str) -> str:
-    """In one line of the terminal."""
-    width = get_terminal_size(fallback=(WIDTH, 24)).columns
+    """In one line of the terminal; what must be copied whole is never cut."""
+    width = max(LEAST, get_terminal_size(fallback=(PIPE, 24)).columns)
     return line if len(line) <= width else line[: width - 3] + "..."
 
 

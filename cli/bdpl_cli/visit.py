@@ -29,6 +29,7 @@ from bdpl_providers.survey import Attempt, LabelWord, Survey
 __all__ = ["Visit"]
 
 TAKES = "the probe of a run takes some 5 requests, trying every read-out some 10 more"
+NONE_WORKS = "no usable read-out"
 OWN = "own"  # the read-out of a scorer that names none
 Words = tuple[str, ...]
 Notes = tuple[str, ...]
@@ -121,6 +122,9 @@ class Visit:
 
     async def _surveyed(self, words: Words, found: Capabilities | None) -> tuple[Survey, Notes]:
         """What every read-out gets; the only one of a scorer that has no survey."""
+        trouble = self.trouble
+        if isinstance(trouble, ProviderRefused) and NONE_WORKS not in trouble.args[0]:
+            raise trouble  # of the server as such: every read-out would hear the same
         if isinstance(self.scorer, _Surveying):
             try:
                 survey = await self.scorer.survey(Request(self.texts, words), self.gate.line)
@@ -140,14 +144,14 @@ class Visit:
     def _explain(self, survey: Survey) -> None:
         """Say what to do where no read-out that was asked for works."""
         trouble = self.trouble
-        if not isinstance(trouble, ProviderRefused) or "no usable read-out" not in trouble.args[0]:
+        if not isinstance(trouble, ProviderRefused) or NONE_WORKS not in trouble.args[0]:
             return
         works = dict.fromkeys(attempt.readout for attempt in survey.attempts if attempt.works)
         hint = "take a server that gives log-probabilities, or a chat model that says the words"
         if works:
             hint = f"what works: --readout {' or '.join(works)}"
         name = self.scorer.name
-        self.trouble = ProviderRefused(f"{name}: no usable read-out", hint=hint, fate="refused")
+        self.trouble = ProviderRefused(f"{name}: {NONE_WORKS}", hint=hint, fate="refused")
 
     async def _scored(self, words: Words, found: Capabilities) -> Attempt:
         """The samples' scores."""

@@ -9,9 +9,11 @@ from pathlib import Path
 from bdpl_async.drafting.labelwords import Key, first_word
 from bdpl_async.errors import UsageError
 
-__all__ = ["BUILTIN", "WINDOWS", "word_key"]
+__all__ = ["BUILTIN", "MASKED", "WINDOWS", "word_key"]
 
 BUILTIN = "roberta/builtin"
+MASKED = ("roberta", "simulated")
+"""Providers whose models read what stands behind the mask too; all others read up to it."""
 WINDOWS = {BUILTIN: 256}
 """Tokens that a model reads, where that is known without loading it."""
 

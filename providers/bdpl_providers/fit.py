@@ -5,21 +5,53 @@ Pure records and checks; nothing here sends anything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, fsum, isnan
+from typing import Protocol, runtime_checkable
 
 from bdpl_async.errors import BdplError, RequestFailed, ServerFault, UnusableAnswer
 from bdpl_async.records import Score
 from bdpl_providers.wire import Document, Readout
 
-__all__ = ["MOST_MASS", "UNFIT", "Bound", "Fit", "Seen", "drift", "said", "sensible"]
+__all__ = [
+    "MOST_MASS",
+    "UNFIT",
+    "Bound",
+    "Fit",
+    "Piecewise",
+    "Seen",
+    "allowed_depth",
+    "decided",
+    "drift",
+    "said",
+    "sensible",
+]
 
 UNFIT = (RequestFailed, ServerFault)
 """What says that a read-out does not work; every other error is about the server."""
 
 SHOWN = 200  # characters of a server's words in a note
+ALLOWED = re.compile(
+    r"(?:max(?:imum)?(?: value)?(?: allowed)?|at most|less than or equal to|<=|between 0 and)"
+    r"\D{0,12}(\d{1,4})\b",
+    re.IGNORECASE,
+)
 MOST_MASS = 1.001  # what rounding may lift a sum of probabilities to
+
+
+@runtime_checkable
+class Piecewise(Protocol):
+    """A read-out that finds label words by their text."""
+
+    def pieces(self, document: Document) -> dict[str, str]:
+        """Label words that are several tokens, and the piece that is read of each."""
+        ...
+
+    def decided(self, document: Document) -> Readout:
+        """The read-out that goes on reading each word as it was seen."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +122,15 @@ class Fit:
         return sum(sum(score.censored) for _, score in self.seen.scored)
 
 
+def decided(fit: Fit) -> Fit:
+    """`fit` that reads each label word from now on as it was seen: whole, or by that piece."""
+    readout = fit.bound.readout
+    if not isinstance(readout, Piecewise):
+        return fit
+    bound = replace(fit.bound, readout=readout.decided(fit.seen.document))
+    return replace(fit, bound=bound)
+
+
 def sensible(outcome: Score | UnusableAnswer) -> Score | UnusableAnswer:
     """`outcome`, or the flaw in numbers that no probabilities can be."""
     if not isinstance(outcome, Score):
@@ -106,6 +147,12 @@ def sensible(outcome: Score | UnusableAnswer) -> Score | UnusableAnswer:
     if fsum(map(exp, seen)) > MOST_MASS:
         return UnusableAnswer(f"the probabilities of {outcome.logprobs} sum to more than 1")
     return outcome
+
+
+def allowed_depth(error: RequestFailed) -> int | None:
+    """The largest depth that the server's own words allow, if they name one."""
+    found = ALLOWED.search(str(error.args[0])) if "logprob" in str(error.args[0]) else None
+    return int(found.group(1)) if found and int(found.group(1)) > 0 else None
 
 
 def drift(first: Score, second: Score) -> float | None:

@@ -8,14 +8,24 @@ their neighbours. `resolve` is pure; how encodings are fetched stands beneath it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bdpl_async.errors import LabelError, ProviderRefused, RequestFailed, ServerFault
 from bdpl_async.scorer import Line
 from bdpl_providers.wire import Answer, Document, Transport
 
-__all__ = ["LabelTokens", "fetch_encodings", "fetch_pieces", "readable", "resolve", "tail_of"]
+__all__ = [
+    "LabelTokens",
+    "fetch_encodings",
+    "fetch_pieces",
+    "lacks_space",
+    "readable",
+    "resolve",
+    "shorter",
+    "spacing",
+    "tail_of",
+]
 
 Encodings = list[list[int]]
 TAIL = 120  # characters before the mask that can shape a label word's tokens, amply
@@ -30,11 +40,13 @@ class LabelTokens:
         words: with their leading spaces.
         tokens: per word, its token ids; the first one is read.
         pieces: per word, its tokens as text, where they are known.
+        fewer: words that are fewer tokens with a leading space -> how many.
     """
 
     words: tuple[str, ...]
     tokens: tuple[tuple[int, ...], ...]
     pieces: tuple[tuple[str, ...], ...] = ()
+    fewer: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -50,9 +62,17 @@ class LabelTokens:
         """A sentence for each word that is read by its first token only."""
         return tuple(
             f"{name}: label word {self.words[index]!r} is {len(self.tokens[index])} tokens "
-            f"({self.shown(index)}); only the first is read"
+            f"({self.shown(index)}); only the first is read{self._meant(self.words[index])}"
             for index in self.split
         )
+
+    def _meant(self, word: str) -> str:
+        """The word with a leading space, where that is better."""
+        count = self.fewer.get(word)
+        if count is None:
+            return ""
+        tokens = "one token" if count == 1 else f"{count} tokens"
+        return f"; did you mean {' ' + word!r}? It is {tokens}"
 
     def shown(self, index: int) -> str:
         """The tokens of one word, as text if that is known."""
@@ -71,6 +91,36 @@ def tail_of(texts: Sequence[str]) -> str:
 def readable(piece: object) -> str:
     """A token as a tokenizer writes it, with its space as a space."""
     return str(piece).translate(SPACES)
+
+
+def lacks_space(word: str, tail: str) -> bool:
+    """Whether a word stands where one with a leading space would be usual."""
+    return not word[:1].isspace() and not tail[-1:].isspace()
+
+
+def spacing(words: Sequence[str], tail: str) -> str:
+    """The beginning of a remedy, where label words lack their leading spaces; else empty."""
+    bare = next((word for word in words if lacks_space(word, tail)), None)
+    return "" if bare is None else f"begin them with a space, as in {' ' + bare!r}, or else "
+
+
+def shorter(
+    found: LabelTokens, indices: Sequence[int], tail: Sequence[int], wholes: Sequence[Sequence[int]]
+) -> dict[str, int]:
+    """Of the words at `indices`, those that are fewer tokens with a leading space; how many.
+
+    Args:
+        found: the words as they are.
+        indices: of the words that were encoded.
+        tail: the encoding of what stands before the mask.
+        wholes: per index, the encoding of the tail, a space and the word.
+    """
+    counts = {index: len(whole) - len(tail) for index, whole in zip(indices, wholes, strict=True)}
+    return {
+        found.words[index]: count
+        for index, count in counts.items()
+        if 0 < count < len(found.tokens[index])
+    }
 
 
 def resolve(
@@ -102,7 +152,8 @@ def resolve(
             raise LabelError(
                 f"label words {words[first]!r} and {words[index]!r} share their first token "
                 f"({added[0]}) in {name}",
-                hint="choose another word for one of them, or letters such as ' A', ' B', ' C'",
+                hint=spacing((words[first], words[index]), "")
+                + "choose another word for one of them, or letters such as ' A', ' B', ' C'",
             )
     return LabelTokens(words, tokens)
 

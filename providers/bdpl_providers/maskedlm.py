@@ -217,7 +217,8 @@ def _need_libraries(name: str) -> None:
     except ImportError as error:
         raise UsageError(
             f"{name} needs torch and transformers, which cannot be imported: {error}",
-            hint="pip install 'bdpl-async[local]'",
+            hint="pip install 'bdpl-async[local]'; or take a model behind an API (--model"
+            " vllm/NAME), or --model simulated/x to try the commands out",
         ) from error
     del torch, transformers
 

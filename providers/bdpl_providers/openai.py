@@ -76,12 +76,13 @@ class OpenAI(Server):
         )
 
     async def __aenter__(self) -> Self:
-        """Open the transport, and load the vocabulary that counts tokens."""
+        """Open the transport, and load the vocabulary that counts tokens, or note why not."""
         await super().__aenter__()
         counter = self.dialect.counter
         if isinstance(counter, TokenCounter):
             await counter.ready()
-            self.capabilities = replace(self.capabilities, exact=counter.note is None)
+            notes = () if counter.note is None else (counter.note,)
+            self.capabilities = replace(self.capabilities, exact=not notes, notes=notes)
         return self
 
     async def probe(self, request: Request, line: Line) -> Capabilities:

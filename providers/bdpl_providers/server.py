@@ -23,6 +23,7 @@ from bdpl_async.scorer import Capabilities, Line
 from bdpl_providers.candidates import Candidate
 from bdpl_providers.dialect import Dialect
 from bdpl_providers.fit import UNFIT, Bound, Fit, said
+from bdpl_providers.paths import Paths, address_hint
 from bdpl_providers.survey import Survey, survey
 from bdpl_providers.tape import Tape, Unrecorded
 from bdpl_providers.trial import Trial
@@ -132,7 +133,7 @@ class Server:
             return await self._settle(request.labels, fit, (*notes, *fit.notes))
         raise ProviderRefused(
             f"{self.name}: no usable read-out ({'; '.join(reasons)})",
-            hint=_advice(reasons, insists=self.dialect.insists),
+            hint=_advice(reasons, self.dialect),
             fate="refused",
         )
 
@@ -240,7 +241,7 @@ class Server:
         return Trial(
             self.name,
             dialect.model,
-            self._transport,
+            Paths(self.name, dialect.base_url, self._transport),
             line,
             request.labels,
             samples,
@@ -277,13 +278,13 @@ class Server:
         )
 
 
-def _advice(reasons: Sequence[str], *, insists: bool) -> str:
+def _advice(reasons: Sequence[str], dialect: Dialect) -> str:
     """What to do about read-outs none of which works."""
     if all(" brought 404" in reason for reason in reasons):
-        return "check --base-url: it is the address up to and with /v1, as in http://host:8000/v1"
+        return address_hint(dialect.base_url)
     if all(" brought 500" in reason for reason in reasons):
         return "the server breaks on every request: see its log"
-    return f"take --readout auto; {HINT}" if insists else HINT
+    return f"take --readout auto; {HINT}" if dialect.insists else HINT
 
 
 def _described(candidate: Candidate, labels: tuple[str, ...]) -> str:

@@ -11,24 +11,38 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 from bdpl_async.errors import ProviderError, RequestFailed, ServerFault, UnusableAnswer
 from bdpl_async.records import Quota, Score
 from bdpl_async.scorer import Line
 from bdpl_async.usable import LOW_MASS
 from bdpl_providers.candidates import Candidate
-from bdpl_providers.fit import UNFIT, Bound, Fit, Seen, drift, said, sensible
+from bdpl_providers.fit import (
+    UNFIT,
+    Bound,
+    Fit,
+    Piecewise,
+    Seen,
+    allowed_depth,
+    decided,
+    drift,
+    said,
+    sensible,
+)
 from bdpl_providers.labels import (
     LabelTokens,
     fetch_encodings,
     fetch_pieces,
+    lacks_space,
     readable,
     resolve,
+    shorter,
+    spacing,
     tail_of,
 )
+from bdpl_providers.paths import Paths
 from bdpl_providers.tokenizer import LocalTokenizer
-from bdpl_providers.wire import Answer, Document, Readout, Transport
+from bdpl_providers.wire import Answer, Readout
 
 __all__ = ["NOISE", "Trial"]
 
@@ -36,20 +50,6 @@ WARM = 2.0  # a temperature at which log-probabilities that depend on it look qu
 NOISE = 1e-3  # nats between two answers to one text that rounding in float32 does not explain
 SCALED = 0.05  # nats that a busy GPU's rounding does not explain either
 TOO_LONG = re.compile(r"context|too long|maximum length", re.IGNORECASE)
-ALLOWED = re.compile(
-    r"(?:max(?:imum)?(?: value)?(?: allowed)?|at most|less than or equal to|<=|between 0 and)"
-    r"\D{0,12}(\d{1,4})\b",
-    re.IGNORECASE,
-)
-
-
-@runtime_checkable
-class _Piecewise(Protocol):
-    """A read-out that finds label words by their text."""
-
-    def pieces(self, document: Document) -> dict[str, str]: ...
-
-    def decided(self, document: Document) -> Readout: ...
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Trial:
 
     name: str
     model: str
-    transport: Transport
+    transport: Paths
     line: Line
     labels: tuple[str, ...]
     samples: tuple[str, ...]
@@ -118,18 +118,30 @@ class Trial:
             return
         tail = tail_of(self.samples)
         strings = [tail, *(tail + label for label in self.labels)]
-        if self.tokenizer is not None:
-            found = await self.tokenizer.encode(strings)
-        else:
-            told = await fetch_encodings(self.transport, self.model, strings, self.line)
-            if isinstance(told, str):
-                self.unknown = told.replace(f"{self.name}: ", "")
-                return
-            found = told
+        found = await self._encoded(strings)
+        if isinstance(found, str):
+            self.unknown = found.replace(f"{self.name}: ", "")
+            return
         tokens = resolve(self.name, self.labels, found[0], found[1:])
         if tokens.split:
-            tokens = replace(tokens, pieces=await self._pieces(tokens, tail))
+            pieces, fewer = await self._pieces(tokens, tail), await self._fewer(tokens, tail)
+            tokens = replace(tokens, pieces=pieces, fewer=fewer)
         self.tokens = tokens
+
+    async def _encoded(self, strings: Sequence[str]) -> list[list[int]] | str:
+        """The token ids of each string, or why they are not known."""
+        if self.tokenizer is not None:
+            return await self.tokenizer.encode(strings)
+        return await fetch_encodings(self.transport, self.model, strings, self.line)
+
+    async def _fewer(self, tokens: LabelTokens, tail: str) -> dict[str, int]:
+        """Words in pieces that a leading space would make fewer tokens, and how many."""
+        bare = [index for index in tokens.split if lacks_space(tokens.words[index], tail)]
+        if not bare:
+            return {}
+        strings = [tail, *(f"{tail} {tokens.words[index]}" for index in bare)]
+        found = await self._encoded(strings)
+        return {} if isinstance(found, str) else shorter(tokens, bare, found[0], found[1:])
 
     async def _pieces(self, tokens: LabelTokens, tail: str) -> tuple[tuple[str, ...], ...]:
         if self.tokenizer is not None:
@@ -150,7 +162,7 @@ class Trial:
             except RequestFailed as error:
                 if TOO_LONG.search(error.args[0]):
                     raise
-                refusal, allowed = error, _allowed(error)
+                refusal, allowed = error, allowed_depth(error)
                 if allowed is not None and allowed < depth:
                     depths = [allowed, *(least for least in depths if least < allowed)]
             else:
@@ -226,6 +238,7 @@ class Trial:
             UnusableAnswer: not one text has a score.
         """
         body, path = bound.body(texts), bound.readout.path
+        self.transport.check(path)
 
         async def exchange() -> Answer:
             return await self.transport.post(path, body)
@@ -255,7 +268,7 @@ class Trial:
     async def _examined(self, candidate: Candidate, fit: Fit) -> Fit:
         """`fit` after a look at label words in pieces, temperature, and label mass."""
         notes = [*fit.notes, *self._in_pieces(fit)]
-        fit = _decided(fit)
+        fit = decided(fit)
         if candidate.weighs:
             fit = await self._warmed(fit)
         if self.doubt is not None:
@@ -270,9 +283,9 @@ class Trial:
             share = (
                 f"together get a probability of {fit.mass:.2g}" if fit.mass else "are not listed"
             )
-            notes.append(
-                f"{self.name}: on sample texts the label words {share}; {candidate.remedy}"
-            )
+            first = "" if candidate.frame else spacing(self.labels, tail_of(self.samples))
+            remedy = f"{first}{candidate.remedy}"
+            notes.append(f"{self.name}: on sample texts the label words {share}; {remedy}")
         return replace(fit, notes=tuple(notes))
 
     def _in_pieces(self, fit: Fit) -> tuple[str, ...]:
@@ -280,7 +293,7 @@ class Trial:
         readout = fit.bound.readout
         if readout.path == "/completions" and self.tokens is not None:
             return self.tokens.warnings(self.name)
-        if not isinstance(readout, _Piecewise):
+        if not isinstance(readout, Piecewise):
             return ()
         return tuple(
             f"{self.name}: label word {word!r} is several tokens; only {piece!r} is read"
@@ -301,18 +314,3 @@ class Trial:
             return replace(fit, bound=even, seen=await self._ask(even, (text,)), drift=moved)
         except UNFIT:
             return fit  # it takes no other temperature, so none will be asked for
-
-
-def _allowed(error: RequestFailed) -> int | None:
-    """The largest depth that the server's own words allow, if they name one."""
-    found = ALLOWED.search(str(error.args[0])) if "logprob" in str(error.args[0]) else None
-    return int(found.group(1)) if found and int(found.group(1)) > 0 else None
-
-
-def _decided(fit: Fit) -> Fit:
-    """`fit` that reads each label word from now on as it was seen: whole, or by that piece."""
-    readout = fit.bound.readout
-    if not isinstance(readout, _Piecewise):
-        return fit
-    decided = readout.decided(fit.seen.document)
-    return replace(fit, bound=replace(fit.bound, readout=decided))

@@ -3,7 +3,8 @@
 schema, made_by       1, and this package
 prompt, tokens        as sent, and what it is made of
 template, columns     as in TASK.toml, and the columns of the data that it names
-filled                the text with the prompt in it: before and after the mask, columns marked
+filled                the text as sent, with the prompt in it and its columns marked: before the
+                      mask, and after it for models that read on
 marks                 column -> what stands for it in `filled`
 labels, words         data value -> label word; label word without its space -> data value
 task, metric, model, method, seed, readout, stop_reason
@@ -43,7 +44,7 @@ def export(learned: Learned) -> Export:
         "made_by": f"bdpl-async {__version__}",
         "prompt": result.prompt,
         "tokens": result.tokens,
-        **_filled(result),
+        **_filled(learned),
         "labels": dict(result.labels),
         "words": {word.strip(): value for value, word in result.labels.items()},
         **{name: getattr(result, name) for name in NAMES},
@@ -60,8 +61,9 @@ def export(learned: Learned) -> Export:
     return Export(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n", tuple(notes))
 
 
-def _filled(result: Result) -> dict[str, object]:
+def _filled(learned: Learned) -> dict[str, object]:
     """The template, and the text that it makes with the prompt."""
+    result = learned.result
     template = Template.parse(result.template)
     bare = template.render(result.prompt, dict.fromkeys(template.columns, ""))
     found = marks([Column(name) for name in template.columns], bare.before + bare.after)
@@ -69,7 +71,10 @@ def _filled(result: Result) -> dict[str, object]:
     return {
         "template": result.template,
         "columns": template.columns,
-        "filled": {"before": filled.before, "after": filled.after},
+        "filled": {
+            "before": filled.causal if learned.causal else filled.before,
+            "after": filled.after,
+        },
         "marks": found,
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel
@@ -101,8 +102,8 @@ class Classifier(dspy.Module):
 '''
 
 
-def export(learned: Learned, asking: Asking) -> Export:
-    """The module's source."""
+def export(learned: Learned, asking: Asking, file: Path | None = None) -> Export:
+    """The module's source; `file` is what it is written to."""
     result = learned.result
     names = _names(learned.template.columns)
     words = {word.strip(): value for value, word in result.labels.items()}
@@ -122,7 +123,7 @@ def export(learned: Learned, asking: Asking) -> Export:
         fields="\n".join(_field(column, name) for column, name in names.items()),
         words=", ".join(map(repr, words)),
     )
-    return Export(source, (*learned.notes(), *asking.notes, *_use(learned, asking)))
+    return Export(source, (*learned.notes(), *asking.notes, *_use(learned, asking, file)))
 
 
 def _lm(asking: Asking) -> str:
@@ -177,8 +178,9 @@ def _names(columns: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _use(learned: Learned, asking: Asking) -> Iterable[str]:
-    yield "save it as a .py file and import Classifier (as the run asked) or predict"
+def _use(learned: Learned, asking: Asking, file: Path | None) -> Iterable[str]:
+    save = "" if file is not None and file.suffix == ".py" else "save it as a .py file and "
+    yield f"{save}import Classifier (as the run asked) or predict"
     if not asking.chats:
         yield (
             "the run read a continuation, and DSPy asks in a chat: score it there before you rely"

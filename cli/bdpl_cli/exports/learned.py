@@ -70,6 +70,11 @@ class Learned:
         table = self.config.task
         return Template.parse(table.template if table.causal is None else table.causal)
 
+    @property
+    def causal(self) -> bool:
+        """Whether its model is known to read only what stands before the mask."""
+        return self.readout not in (None, "mlm")
+
     def pieces(self, prompt: str) -> tuple[Piece, ...]:
         """The text up to the mask, as sent with `prompt`, its columns left open.
 

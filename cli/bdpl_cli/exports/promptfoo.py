@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import keyword
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bdpl_async.errors import ConfigError, UsageError
@@ -37,13 +39,14 @@ BEFORE: Final = r"""[\s"'*`.:]"""  # signs that may stand before a label word
 SIGNS: Final = re.compile(r"[\\^$.|?*+()\[\]{}/-]")
 
 
-def export(learned: Learned, asking: Asking, examples: int) -> Export:
+def export(learned: Learned, asking: Asking, examples: int, file: Path | None = None) -> Export:
     """The configuration.
 
     Args:
         learned: the run.
         asking: the model.
         examples: rows of each class to try; 0 for none.
+        file: that it is written to.
 
     Raises:
         ConfigError: the model's name or address would be read as a template.
@@ -64,7 +67,7 @@ def export(learned: Learned, asking: Asking, examples: int) -> Export:
     # What YAML cannot hold raw is spelled out; JSON may spell any character so.
     text = json.dumps(document, ensure_ascii=False, indent=2)
     text = YAML_UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    notes = [*learned.notes(), *asking.notes, *_use(learned, asking), *told]
+    notes = [*learned.notes(), *asking.notes, *_use(learned, asking, file), *told]
     return Export(f"{text}\n", tuple(notes))
 
 
@@ -206,8 +209,11 @@ def _names(columns: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _use(learned: Learned, asking: Asking) -> Iterable[str]:
-    yield "save it as promptfooconfig.yaml (or .json), then: npx promptfoo eval"
+def _use(learned: Learned, asking: Asking, file: Path | None) -> Iterable[str]:
+    if file is None:
+        yield "save it as promptfooconfig.yaml (or .json), then: npx promptfoo eval"
+    else:
+        yield f"to try it: npx promptfoo eval -c {shlex.quote(str(file))}"
     if asking.base_url is None and asking.provider is not None:
         yield f"{NO_SERVER} stands for your server: put its address there, or give --base-url"
     if asking.readout != "text":

@@ -84,12 +84,13 @@ def _card(material: Material, flip: Flip) -> Element:
     }
     pairs = (tag("div", tag("dt", name), tag("dd", value)) for name, value in told.items())
     columns = material.explained.columns(flip) or {}
-    return tag("li", _texts(columns, flip.row), tag("dl", pairs, class_="answers"))
+    number = f"{material.split} row {flip.row:,}"
+    return tag("li", _texts(columns, number), tag("dl", pairs, class_="answers"))
 
 
-def _texts(columns: Mapping[str, str], row: int) -> Iterator[Element]:
-    """The example's texts, under their names where there are several, and its row's number."""
-    number = tag("span", f"row {row:,}", class_="row")
+def _texts(columns: Mapping[str, str], row: str) -> Iterator[Element]:
+    """The example's texts, under their names where there are several, and which row it is."""
+    number = tag("span", row, class_="row")
     if not columns:
         yield tag("p", number)
     for place, (name, text) in enumerate(columns.items(), 1):

@@ -66,7 +66,8 @@ def _doing(view: View) -> str:
     if not pulse.planned:
         return f"{steps} updates"
     if pulse.steps > pulse.planned:  # it was a guess
-        return f"{steps} updates, as the budget lasts"
+        asked = view.started.steps if view.started is not None else None
+        return f"{steps} of at most {asked:,} updates" if asked else f"{steps} updates"
     planned = f"{pulse.planned:,}"
     return f"{steps:>{len(planned)}} of {'' if sure(view) else 'about '}{planned} updates"
 

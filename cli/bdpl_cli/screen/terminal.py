@@ -27,6 +27,7 @@ ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[0m\x1b[2J"  # other screen, no cursor,
 LEAVE = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 CLEAR = "\x1b[0m\x1b[2J"
 DUMB = ("", "dumb", "unknown")
+MONO = ("-mono", "-m")  # terminals without colours end so
 PATIENCE = 1.0  # seconds between two looks at a terminal that takes nothing
 FRESH = 40  # frames until all lines are written anew, should something else have written
 
@@ -62,14 +63,21 @@ class Terminal:
 
     def __init__(self, out: TextIO, write: Callable[[str], None] | None = None) -> None:
         self._out = out
-        self._console = Console(file=out, highlight=False, markup=False, emoji=False)
+        name = os.environ.get("TERM", "")
+        self._console = Console(
+            file=out,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            no_color=True if name.endswith(MONO) else None,
+        )
         self._write = write or self._at_once
         self._shown: list[str] = []
         self._size = (0, 0)
         self._frames = 0
         self._echo: list[object] | None = None
         self.entered = False
-        self.look = Look.of(out.encoding, os.environ.get("TERM", ""))
+        self.look = Look.of(out.encoding, name)
 
     @property
     def size(self) -> tuple[int, int]:

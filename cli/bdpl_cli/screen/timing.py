@@ -28,10 +28,11 @@ def progress(view: View) -> float | None:
     if pulse is None:
         return None
     if pulse.phase == "search":
-        spent = [] if sure(view) else _spent(pulse)
-        if not spent and not pulse.planned:
-            return None
-        return min(1.0, max(spent) if spent else pulse.steps / (pulse.planned or 1))
+        if sure(view):
+            return min(1.0, pulse.steps / pulse.planned) if pulse.planned else None
+        parts = [*_asked(view, pulse), *_spent(view, pulse)]
+        parts = parts or ([pulse.steps / pulse.planned] if pulse.planned else [])
+        return min(1.0, max(parts)) if parts else None
     if pulse.phase == "baseline":
         done, of = pulse.used.prompts, view.started.dev if view.started is not None else 0
     else:
@@ -81,10 +82,12 @@ def _search(view: View, pulse: Pulse) -> float | None:
     """Seconds of the search, by the updates that were asked for, else by what the budget holds."""
     first, last = view.marks[0], view.marks[-1]
     ends = [] if sure(view) else _runs_out(pulse, first, last)
-    if ends or pulse.planned is None or pulse.steps >= pulse.planned:
-        return min(ends, default=None)
+    asked = view.started.steps if view.started is not None else None
+    planned = asked or (None if ends else pulse.planned)
     done = last.steps - first.steps
-    return (pulse.planned - pulse.steps) * (last.t - first.t) / done if done > 0 else None
+    if planned is not None and planned > pulse.steps and done > 0:
+        ends.append((planned - pulse.steps) * (last.t - first.t) / done)
+    return min(ends, default=None)
 
 
 def _runs_out(pulse: Pulse, first: Mark, last: Mark) -> list[float]:
@@ -99,8 +102,15 @@ def _runs_out(pulse: Pulse, first: Mark, last: Mark) -> list[float]:
     return found
 
 
-def _spent(pulse: Pulse) -> list[float]:
+def _asked(view: View, pulse: Pulse) -> list[float]:
+    """How many of the updates that were asked for are done, where they were."""
+    asked = view.started.steps if view.started is not None else None
+    return [pulse.steps / asked] if asked else []
+
+
+def _spent(view: View, pulse: Pulse) -> list[float]:
     """How much of each limit is gone, without what is kept for the end."""
     limits = ((name, getattr(pulse.budget, name)) for name in COUNTED)
     parts = [(name, limit - getattr(pulse.kept, name)) for name, limit in limits if limit]
-    return [getattr(pulse.used, name) / part for name, part in parts if part > 0]
+    found = [getattr(pulse.used, name) / part for name, part in parts if part > 0]
+    return [*found, view.t / pulse.budget.seconds] if pulse.budget.seconds else found
