@@ -80,6 +80,8 @@ NOT_RUN = {
 def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Where the servers that the pages speak of are today: on this machine, as threads."""
     monkeypatch.setattr(bdpl_providers.tokens, "load_vocabulary", lambda model: None)
+    for module in ("asking", "promptfoo"):  # they take the addresses over when they are imported
+        importlib.import_module(f"bdpl_cli.exports.{module}")
     found = {}
     with ExitStack() as stack:
         for url, model in SERVED.items():
