@@ -21,6 +21,7 @@ from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rich.ansi import AnsiDecoder
 from rich.color import Color
 from rich.console import Console
 from rich.style import Style
@@ -88,8 +89,9 @@ class Terminal:
 
     def screen(self) -> Frame:
         """What it shows now."""
+        decode = AnsiDecoder().decode_line  # one for all: styles go on over the ends of lines
         lines = self._ask("capture-pane", "-p", "-e", "-N").splitlines()
-        return tuple(_spans(line) for line in lines[:HEIGHT])
+        return tuple(_spans(decode(line)) for line in lines[:HEIGHT])
 
     def close(self) -> None:
         """End it."""
@@ -120,9 +122,8 @@ def record(command: list[str], every: float) -> Iterator[Frame]:
             terminal.close()
 
 
-def _spans(line: str) -> Line:
+def _spans(text: Text) -> Line:
     console = Console(width=WIDTH)
-    text = Text.from_ansi(line)
     found = [(part.text, part.style or Style()) for part in text.render(console) if part.text]
     while found and not found[-1][0].strip() and found[-1][1].bgcolor is None:
         found.pop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from shutil import get_terminal_size
@@ -11,6 +12,8 @@ from bdpl_cli.plaintext import clean
 __all__ = ["LEAST", "PIPE", "aligned", "room", "short", "tail", "unbroken", "wrapped"]
 
 PIPE = 80  # columns where there is no terminal
+UNITS = re.compile(r"(?<=\d) (?=(?:s|ms|points?)\b|%)")
+JOINT = "\0"  # stands for a space that no line ends at; no text holds one
 LEAST, MOST = 40, 120  # columns that prose takes of a narrow and of a wide terminal
 
 
@@ -51,8 +54,13 @@ def tail(text: str, width: int) -> str:
 
 
 def wrapped(text: str, width: int | None = None, indent: str = "  ") -> list[str]:
-    """Lines of `width` characters, safe to print; the further ones begin with `indent`."""
-    return textwrap.wrap(clean(text), width or room(), subsequent_indent=indent)
+    """Lines of `width` characters, safe to print; the further ones begin with `indent`.
+
+    A number and its unit stay together.
+    """
+    joined = UNITS.sub(JOINT, clean(text))
+    lines = textwrap.wrap(joined, width or room(), subsequent_indent=indent)
+    return [line.replace(JOINT, " ") for line in lines]
 
 
 def unbroken(text: str) -> list[str]:
