@@ -39,7 +39,7 @@ def export(
     format: Annotated[Format, Parameter(help="For whom")] = "text",
     output: Annotated[
         Path | None,
-        Parameter(name=("--output", "-o"), help="File to write; stdout without it"),
+        Parameter(name=("--out", "-o"), help="File to write; stdout without it"),
     ] = None,
     model: Annotated[
         str | None, Parameter(help="PROVIDER/NAME of another model than the run's")
