@@ -77,7 +77,8 @@ def read_run(path: Path) -> Kept:
     if not exists(path / "result.json"):
         raise ConfigError(
             f"{path}: the run has no result yet, and so no prompt",
-            hint=f"wait until it ends, or go on with it: bdpl-async resume {path}",
+            hint="wait until it ends, or go on with it:"
+            f" bdpl-async resume {shlex.quote(str(path))}",
         )
     result = _made(Result.from_json, path / "result.json")
     answers = _made(_answers, path / "answers.json", optional=True)

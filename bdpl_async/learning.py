@@ -7,7 +7,7 @@ to go on where it stopped.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -132,17 +132,19 @@ class Learning:
         if np.isfinite(means).sum() >= 2:
             kl, loss = self.method.tell(means), float(np.nanmean(means))
         self.losses.append(loss)
-        step = Step(
+        best = self.method.best()
+        return Step(
             self._gate.elapsed,
             step=number + 1,
             loss=loss,
             entropy=self.method.entropy(),
             kl=kl,
-            prompt=self.method.best().text,
+            prompt=best.text,
             usage=self._gate.totals(),
-            tokens=self.method.best().tokens,
+            tokens=best.tokens,
+            **self._positions(),
+            **_luckiest(prompts, means),
         )
-        return replace(step, **self._positions(), **_luckiest(prompts, means))
 
     def _positions(self) -> dict[str, Any]:
         """How sure the method is of each token of its best guess, where it can say."""

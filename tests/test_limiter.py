@@ -593,3 +593,13 @@ async def test_how_a_full_one_stands() -> None:
     await asyncio.sleep(0)
     assert (limiter.standing.obstacle, limiter.standing.seconds) == ("an answer", None)
     second.cancel()
+
+
+async def test_how_an_idle_one_stands() -> None:
+    """What no longer counts is not told, though nobody has asked for leave since."""
+    clock = [0.0]
+    limiter = Limiter(rpm=2, clock=lambda: clock[0])
+    limiter.answered(await limiter.acquire(5), 5, ())
+    assert [level.held for level in limiter.standing.levels] == [1]
+    clock[0] = 61.5
+    assert [level.held for level in limiter.standing.levels] == [0]

@@ -90,6 +90,9 @@ class Limiter:
     @property
     def standing(self) -> Standing:
         """What is in flight, who waits, and for what."""
+        now = self._clock()
+        for window in self._windows:
+            window.wait(0, now)  # lets go of what counts no more
         levels = tuple(Level(w.unit, w.held, w.limit, w.period) for w in self._windows)
         obstacle, seconds = self._obstacle() if self._queue else ("", None)
         return Standing(

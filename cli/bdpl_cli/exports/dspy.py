@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from bdpl_async import __version__
 from bdpl_cli.exports.asking import Asking
-from bdpl_cli.exports.learned import Export, Learned, Piece
+from bdpl_cli.exports.learned import Export, Learned, Piece, renamed
 
 __all__ = ["export"]
 
@@ -105,7 +105,7 @@ class Classifier(dspy.Module):
 def export(learned: Learned, asking: Asking, file: Path | None = None) -> Export:
     """The module's source; `file` is what it is written to."""
     result = learned.result
-    names = _names(learned.template.columns)
+    names = renamed(learned.template.columns, _usable)
     words = {word.strip(): value for value, word in result.labels.items()}
     shown = ("task", "model", "method", "seed")
     about = {"by": f"bdpl-async {__version__}", **{key: getattr(result, key) for key in shown}}
@@ -162,20 +162,12 @@ def _field(column: str, name: str) -> str:
     return f"    {name}: str = dspy.InputField({desc})"
 
 
-def _names(columns: Iterable[str]) -> dict[str, str]:
-    """Column -> field: the same, unless Python, pydantic or DSPy has other uses for the name."""
-    found: dict[str, str] = {}
-    for column in columns:
-        name = re.sub(r"\W", "_", column, flags=re.ASCII)
-        taken = name in OURS | SIGNATURE | MORE or hasattr(BaseModel, name)
-        if not name.isidentifier() or name.startswith(("_", "model_")):
-            name = f"column_{name.lstrip('_')}"
-        elif taken or keyword.iskeyword(name):
-            name = f"{name}_text"
-        while name in found.values():
-            name += "_"
-        found[column] = name
-    return found
+def _usable(name: str) -> str:
+    """The same, unless Python, pydantic or DSPy has other uses for the name."""
+    taken = name in OURS | SIGNATURE | MORE or hasattr(BaseModel, name)
+    if not name.isidentifier() or name.startswith(("_", "model_")):
+        return f"column_{name.lstrip('_')}"
+    return f"{name}_text" if taken or keyword.iskeyword(name) else name
 
 
 def _use(learned: Learned, asking: Asking, file: Path | None) -> Iterable[str]:

@@ -7,7 +7,8 @@ Knows no format and no server.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bdpl_async.methods import searches
 from bdpl_async.result import Result
 from bdpl_async.template import Template
 
-__all__ = ["Column", "Export", "Learned", "Piece", "learned", "marks"]
+__all__ = ["Column", "Export", "Learned", "Piece", "learned", "marks", "renamed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +159,19 @@ def marks(pieces: Iterable[Piece], around: str) -> Mapping[str, str]:
         ):
             return found
         depth += 1
+
+
+def renamed(columns: Iterable[str], fit: Callable[[str], str]) -> dict[str, str]:
+    """Column -> a name of its own in another tool.
+
+    Args:
+        columns: as the data call them.
+        fit: what the tool can use instead of a name of letters, digits and underscores.
+    """
+    found: dict[str, str] = {}
+    for column in columns:
+        name = fit(re.sub(r"\W", "_", column, flags=re.ASCII))
+        while name in found.values():
+            name += "_"
+        found[column] = name
+    return found

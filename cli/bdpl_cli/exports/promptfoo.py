@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from bdpl_async.errors import ConfigError, UsageError
 from bdpl_async.studies.reopening import reconfigured, reopen
 from bdpl_cli.exports.asking import Asking
-from bdpl_cli.exports.learned import Column, Export, Learned, Piece
+from bdpl_cli.exports.learned import Column, Export, Learned, Piece, renamed
 from bdpl_providers.openai import HOME
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def export(learned: Learned, asking: Asking, examples: int, file: Path | None = 
         ConfigError: the model's name or address would be read as a template.
     """
     _refuse_templates(asking)
-    names = _names(learned.template.columns)
+    names = renamed(learned.template.columns, _variable)
     tests, told = _tests(learned, asking, names, examples)
     document = {
         "$schema": SCHEMA,
@@ -196,17 +196,10 @@ def _inert(text: str) -> str:
     return OBEYED.sub(lambda found: f'{{{{ "{found[0]}" }}}}', text)
 
 
-def _names(columns: Iterable[str]) -> dict[str, str]:
-    """Column -> variable: the same, unless a template could not name it."""
-    found: dict[str, str] = {}
-    for column in columns:
-        name = re.sub(r"\W", "_", column, flags=re.ASCII)
-        if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN:
-            name = f"column_{name}"
-        while name in found.values():
-            name += "_"
-        found[column] = name
-    return found
+def _variable(name: str) -> str:
+    """The same, unless a template could not name it."""
+    usable = name.isidentifier() and not keyword.iskeyword(name) and name not in TAKEN
+    return name if usable else f"column_{name}"
 
 
 def _use(learned: Learned, asking: Asking, file: Path | None) -> Iterable[str]:
