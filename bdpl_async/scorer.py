@@ -22,15 +22,23 @@ from bdpl_async.records import Billed, Price, Reply, Request, Text
 __all__ = [
     "Capabilities",
     "Counting",
+    "Keep",
     "Keyed",
     "Line",
     "Probing",
     "Recalling",
     "Scorer",
     "capabilities_of",
+    "nothing",
 ]
 
 Answer = TypeVar("Answer", bound=Billed)
+Keep = Callable[[bytes], None]
+"""Takes a piece of a probe's record: UTF-8 JSON of one exchange; no key of an account."""
+
+
+def nothing(piece: bytes) -> None:
+    """Keep no piece."""
 
 
 class Scorer(Protocol):
@@ -154,8 +162,22 @@ class Recalling(Protocol):
         """What a probe by `request` depends on, spelled out; no key of an account."""
         ...
 
-    async def recorded(self, request: Request, line: Line) -> tuple[Capabilities, bytes]:
-        """`Probing.probe`, and its record."""
+    async def recorded(
+        self, request: Request, line: Line, *, earlier: Sequence[bytes] = (), keep: Keep = nothing
+    ) -> tuple[Capabilities, bytes]:
+        """`Probing.probe`, and its record; what a probe that was cut off was told counts.
+
+        Args:
+            request: as of `Probing.probe`.
+            line: likewise; what stands in `earlier` does not go over it, for it was counted.
+            earlier: pieces that were kept of probes by the same request, in their order. One that
+                is damaged is left out, so its exchange is sent again. Where they tell of a whole
+                probe that ended in a refusal, all is sent again: the server may be mended.
+            keep: gets a piece as soon as an exchange is decided, before anything else happens.
+
+        Raises:
+            Exception: what `keep` raised; the answer in question is counted by then.
+        """
         ...
 
     async def recall(self, request: Request, record: bytes) -> Capabilities | None:

@@ -26,6 +26,7 @@ from bdpl_providers.manner import ROOM
 from bdpl_providers.openai import HOME, OpenAI, from_connection
 from bdpl_providers.replies import Peer, answer
 from bdpl_providers.wire import Answer, Document
+from tests.cutting import CutLine, Keeper, Opened, Sent, goes_on_everywhere
 
 SECRET = "sk-test-0123456789-very-secret"  # noqa: S105
 LABELS = (" terrible", " great")
@@ -506,6 +507,67 @@ async def test_a_server_that_repeats_the_key_does_not_make_us_repeat_it() -> Non
             await scorer.probe(REQUEST, Tally())
     assert "logprobs of *** are not allowed" in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "readout", "count"),
+    [
+        ("gpt-4o", {}, "chat", 2),
+        ("gpt-4.9-new", {"efforts": ("none", "low"), "least": 4}, "chat", 5),
+        ("gpt-5.4-mini", {"efforts": ("none",), "depth": 5}, "chat", 3),
+        ("gpt-6-luna", {"chats": False, "decides": True}, "decisions", 2),
+        ("o3", {"efforts": ("low",), "logprobs": "forbidden", "temperature": False}, "text", 4),
+        ("gpt-77", {"efforts": ("none",), "logprobs": False}, "text", 3),
+    ],
+)
+async def test_a_probe_that_was_cut_off_goes_on(
+    name: str, told: dict[str, Any], readout: str, count: int
+) -> None:
+    """What was answered teaches the manner again, and only what is missing is sent."""
+    limit = "max_tokens" if name == "gpt-4o" else "max_completion_tokens"
+
+    @asynccontextmanager
+    async def world() -> AsyncIterator[tuple[Opened, Sent]]:
+        model = Model(limit, **told)
+        yield lambda: scorer_of(model, name), lambda: len(model.seen)
+
+    probed = await goes_on_everywhere(world, REQUEST)
+    assert (probed.found.readout, len(probed.pieces)) == (readout, count)
+
+
+async def test_a_record_teaches_whoever_was_never_taught() -> None:
+    """A probe made anew asks in the manner that it knows; its record tells the lessons, too."""
+
+    def scorer() -> OpenAI:
+        return scorer_of(Model("max_completion_tokens", 4, ("none", "low")), "gpt-4.9-new")
+
+    _, first = await scorer().recorded(REQUEST, CutLine())
+    warm, line = scorer(), CutLine()
+    assert await warm.recall(REQUEST, first) is not None
+    found, second = await warm.recorded(REQUEST, line)
+    assert line.sent == 2
+    assert await scorer().recall(REQUEST, second) == found
+
+
+async def test_no_piece_holds_the_key() -> None:
+    """What a server repeats of the key, in an answer or a refusal, is not kept."""
+    pytest.importorskip("openai")
+
+    class Loud(Model):
+        def reply(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, object]]:
+            status, document = super().reply(path, body)
+            if status == 200:
+                return status, {**document, "key": SECRET}
+            return status, {"error": {"message": f"{SECRET} {document['error']}"}}
+
+    pieces = Keeper()
+    model = Loud("max_completion_tokens", 4, ("none", "low"))
+    async with serving(model) as url, connected("gpt-4x", base_url=url) as scorer:
+        _, record = await scorer.recorded(REQUEST, CutLine(), keep=pieces)
+    assert len(pieces) == len(model.seen) > 3
+    assert b"***" in pieces[0]
+    assert b"***" in pieces[-1]
+    assert SECRET.encode() not in b"".join([*pieces, record])
 
 
 def test_importing_the_module_imports_no_sdk() -> None:

@@ -10,7 +10,7 @@ from bdpl_async.channel import Channel
 from bdpl_async.gate import Gate
 from bdpl_async.probing import probe
 from bdpl_async.records import Reply, Request, Score, Text, Usage
-from bdpl_async.scorer import Capabilities, Line
+from bdpl_async.scorer import Capabilities, Keep, Line, nothing
 from bdpl_async.terms import Terms
 
 LABELS = (" no", " yes")
@@ -44,7 +44,9 @@ class Remote:
             await line(lambda: self.score(request), ["sample"])
         return Capabilities(batch=self.batch)
 
-    async def recorded(self, request: Request, line: Line) -> tuple[Capabilities, bytes]:
+    async def recorded(
+        self, request: Request, line: Line, *, earlier: Sequence[bytes] = (), keep: Keep = nothing
+    ) -> tuple[Capabilities, bytes]:
         return await self.probe(request, line), b"batch=%d" % self.batch
 
     async def recall(self, request: Request, record: bytes) -> Capabilities | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 import pytest
@@ -14,8 +17,13 @@ from bdpl_async.errors import (
     UsageError,
 )
 from bdpl_async.records import Request, Score, Text
-from bdpl_async.scorer import Counting, Keyed, Probing, Scorer
+from bdpl_async.scorer import Counting, Keyed, Probing, Recalling, Scorer
+from bdpl_providers import Connection
 from bdpl_providers.candidates import chat
+from bdpl_providers.vllm import from_connection
+from tests.cutting import CutLine, Keeper, Opened, Sent, goes_on_everywhere
+from tests.faults import Faults
+from tests.faultserver import FaultServer, Manners
 from tests.standin import LABELS, NO, REQUEST, YES, Ledger, StandIn, server, texts
 
 
@@ -107,6 +115,7 @@ class TestScore:
         assert isinstance(scorer, Probing)
         assert isinstance(scorer, Counting)
         assert isinstance(scorer, Keyed)
+        assert isinstance(scorer, Recalling)
 
 
 class TestKeyAndCount:
@@ -144,3 +153,72 @@ class TestKeyAndCount:
                 return [len(string.split()) for string in strings]
 
         assert await server(StandIn(), counter=Words()).count(texts("a b c")) == [3]
+
+
+ASKED = Request(
+    texts("a longer prompt: fine work. It was", "a bore. It was"), (" terrible", " great")
+)
+KEY = "sk-0123456789-very-secret"
+
+
+@dataclass
+class Place:
+    """A world for `goes_on_everywhere`: the fault server, spoken to over HTTP.
+
+    Attributes:
+        first: faults of the first scoring requests; `shuffled` is none.
+        manners: of the server.
+    """
+
+    readout: str = "auto"
+    first: tuple[str, ...] = ()
+    manners: dict[str, Any] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[tuple[Opened, Sent]]:
+        manners = Manners(faults=Faults(first=self.first), key=KEY, echo=True, **self.manners)
+        async with FaultServer(manners) as served:
+            told = Connection("fake", base_url=served.url, readout=self.readout, api_key_env="MINE")
+            yield lambda: from_connection(told), lambda: served.books.requests
+
+
+class TestGoingOn:
+    @pytest.fixture(autouse=True)
+    def keyring(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MINE", KEY)
+
+    @pytest.mark.parametrize(
+        ("place", "readout", "least"),
+        [
+            (Place(), "token-ids", 3),
+            (Place(manners={"lists": False}), "token-ids", 5),
+            (Place(manners={"ids": False}), "logprobs", 6),
+            (Place(manners={"ids": False, "max_logprobs": 5}), "logprobs", 7),
+            (Place("chat"), "chat", 2),
+            (Place("chat", manners={"max_logprobs": 5}), "chat", 3),
+            (Place(manners={"logprobs": False}), "text", 4),
+            (Place(first=("shuffled", "400", "400", "400")), "logprobs", 6),
+            (Place(first=("shuffled", "500", "500")), "logprobs", 5),
+            (Place(first=("400",), manners={"tokenizes": False}), "logprobs", 4),
+        ],
+        ids=str,
+    )
+    async def test_nothing_is_paid_twice(self, place: Place, readout: str, least: int) -> None:
+        """Cut anywhere, a probe goes on with what is missing, and finds what it would have."""
+        probed = await goes_on_everywhere(place, ASKED)
+        assert probed.found.readout == readout
+        assert len(probed.pieces) >= least
+        assert KEY.encode() not in b"".join([*probed.pieces, probed.record])
+
+    async def test_cut_again_and_again(self) -> None:
+        """Pieces of all that were cut add up: one exchange a life is enough."""
+        pieces = Keeper()
+        async with Place(first=("shuffled", "500", "500"))() as (opened, sent):
+            for life in range(1, 5):
+                async with opened() as scorer:
+                    with pytest.raises(asyncio.CancelledError):
+                        await scorer.recorded(ASKED, CutLine(1), earlier=[*pieces], keep=pieces)
+                assert sent() == life == len(pieces)
+            async with opened() as scorer:
+                found, _ = await scorer.recorded(ASKED, CutLine(), earlier=pieces)
+            assert (sent(), found.readout) == (5, "logprobs")

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -19,7 +20,7 @@ import orjson
 
 from bdpl_async.errors import BdplError, ProviderError, ProviderRefused, RequestFailed, UsageError
 from bdpl_async.records import Billed, Reply, Request, Score, Text
-from bdpl_async.scorer import Capabilities, Line
+from bdpl_async.scorer import Capabilities, Keep, Line, nothing
 from bdpl_providers.candidates import Candidate
 from bdpl_providers.dialect import Dialect
 from bdpl_providers.fit import UNFIT, Bound, Fit, said
@@ -58,6 +59,7 @@ class Server:
     def __init__(self, dialect: Dialect, transport: Transport) -> None:
         self.name = dialect.name
         self.dialect = dialect
+        self.warnings = dialect.warnings  # for whoever is asked before anything is sent
         self.capabilities = dialect.expected()
         self._tape = Tape(transport)
         self._transport: Transport = self._tape
@@ -152,11 +154,12 @@ class Server:
         }
         return orjson.dumps(spelled, option=orjson.OPT_SORT_KEYS)
 
-    async def recorded(self, request: Request, line: Line) -> tuple[Capabilities, bytes]:
-        """`probe`, and a record from which `recall` repeats it."""
-        with self._tape.recording() as record:
-            found = await self.probe(request, line)
-        return found, orjson.dumps(record)
+    async def recorded(
+        self, request: Request, line: Line, *, earlier: Sequence[bytes] = (), keep: Keep = nothing
+    ) -> tuple[Capabilities, bytes]:
+        """`probe`, and a record from which `recall` repeats it; as of `Recalling`."""
+        probe = partial(self.probe, request)
+        return await self._tape.recorded(probe, line, earlier, keep)
 
     async def recall(self, request: Request, record: bytes) -> Capabilities | None:
         """What a probe found according to its record, sending nothing; None if it does not tell."""
@@ -266,7 +269,7 @@ class Server:
             readout=readout.name,
             completion=readout.completion,
             exact=self.dialect.tokenizer is not None and not around,
-            notes=notes,
+            notes=(*self.dialect.warnings, *notes),
         )
         return self.capabilities
 
