@@ -2,6 +2,7 @@
 
     reserve --sent--> settle   what the model's side reported
        |                lost   fate unknown: counted as spent
+       |                crash  cut off with its process, or when that was told to stop
        +--not sent--> release
 
 Pure bookkeeping: no clock (seconds are passed in), no requests, no event loop. Since a reservation
@@ -10,13 +11,17 @@ is refused before anything is sent, nothing is ever exceeded, however many are i
 What an earlier run paid for and the cache answers now is `replay`ed: it costs nothing, but it fills
 the budget as it did then. So a budget says how long a run is, and a warm cache makes it cheaper,
 never longer: where nothing failed, the same seed gives the same result, whatever it holds.
+
+What was in flight when a process ended is paid for and asked again by the next one. It fills the
+budget, but it is no part of what the run `used`: no decision may depend on when a run was killed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from math import inf
+from typing import Any, NamedTuple
 
 from bdpl_async.errors import BudgetExhausted, ConfigError
 
@@ -66,6 +71,18 @@ class Amount:
     prompts: int = 0
     tokens: int = 0
     usd: float = 0.0
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> Amount:
+        """From requests, prompts, tokens and USD, in this order.
+
+        Raises:
+            TypeError, ValueError: they are not four finite numbers from zero up.
+        """
+        requests, prompts, tokens, usd = numbers
+        if not all([0 <= number < inf for number in numbers]):
+            raise ValueError(f"{numbers} is no amount")
+        return cls(int(requests), int(prompts), int(tokens), float(usd))
 
     def __add__(self, other: Amount) -> Amount:
         return Amount(
@@ -118,6 +135,7 @@ class Ledger:
         limits = ((name, getattr(budget, name)) for name in COUNTED)
         self._limits = [(name, limit) for name, limit in limits if limit is not None]
         self._spent, self._replayed, self._held = _Sum(), _Sum(), _Sum()
+        self._crashed = Amount()
         self._open: dict[int, Amount] = {}
         self._count = 0
 
@@ -126,8 +144,13 @@ class Ledger:
 
     @property
     def spent(self) -> Amount:
-        """What was paid in this run."""
-        return self._spent.amount()
+        """What was paid in this run, or may have been."""
+        return self._spent.amount() + self._crashed
+
+    @property
+    def crashed(self) -> Amount:
+        """The part of it that was in flight when a process of the run was killed or stopped."""
+        return self._crashed
 
     @property
     def replayed(self) -> Amount:
@@ -146,8 +169,8 @@ class Ledger:
 
     @property
     def used(self) -> Amount:
-        """What fills the budget and is over: spent and replayed."""
-        return self.spent + self.replayed
+        """What the run took of its budget, whether paid or replayed; the same if never stopped."""
+        return self._spent.amount() + self.replayed
 
     def fits(self, amount: Amount) -> bool:
         """Whether `amount` more could be reserved now."""
@@ -155,9 +178,9 @@ class Ledger:
 
     def shortage(self, amount: Amount) -> str | None:
         """The name of the first limit that `amount` more would break, or None."""
-        spent, replayed, held = self._spent, self._replayed, self._held
+        parts = (self._spent, self._replayed, self._held, self._crashed)
         for name, limit in self._limits:
-            total = getattr(spent, name) + getattr(replayed, name) + getattr(held, name)
+            total = sum([getattr(part, name) for part in parts])
             if total + getattr(amount, name) > limit:
                 return name
         return None
@@ -209,18 +232,49 @@ class Ledger:
         else:
             self._held = _Sum()  # nothing held is exactly nothing: no rounding builds up
 
-    def snapshot(self) -> dict[str, float]:
-        """What must survive a restart; what is in flight then counts as spent."""
-        total = self.spent + self.held
-        return {f.name: getattr(total, f.name) for f in fields(total)}
+    def crash(self, reservation: Reservation) -> None:
+        """Count the whole reservation as spent by a process that came to its end."""
+        self._close(reservation)
+        self._crashed += reservation.amount
 
-    def restore(self, snapshot: Mapping[str, float]) -> None:
-        """Go on counting from `snapshot`."""
-        self._spent = _Sum(
-            requests=int(snapshot["requests"]),
-            prompts=int(snapshot["prompts"]),
-            tokens=int(snapshot["tokens"]),
-            usd=float(snapshot["usd"]),
-        )
-        self._replayed, self._held = _Sum(), _Sum()
+    def hold(self, reservation: Reservation) -> None:
+        """Take up a reservation that an earlier process of this run made."""
+        self._count = max(self._count, reservation.number)
+        self._open[reservation.number] = reservation.amount
+        self._held.add(reservation.amount)
+
+    def held_as(self, number: int) -> Reservation:
+        """The open reservation of this number.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if number not in self._open:
+            raise ValueError(f"no reservation {number} is open")
+        return Reservation(number, self._open[number])
+
+    def snapshot(self) -> dict[str, Any]:
+        """What must survive a restart, as JSON."""
+        return {
+            "spent": astuple(self._spent),
+            "replayed": astuple(self._replayed),
+            "crashed": astuple(self._crashed),
+            "open": [[number, *astuple(amount)] for number, amount in self._open.items()],
+            "count": self._count,
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Be as at `snapshot`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        spent, replayed = Amount.of(snapshot["spent"]), Amount.of(snapshot["replayed"])
+        self._crashed = Amount.of(snapshot["crashed"])
+        self._spent, self._replayed, self._held = _Sum(), _Sum(), _Sum()
+        self._spent.add(spent)
+        self._replayed.add(replayed)
         self._open.clear()
+        self._count = int(snapshot["count"])
+        for number, *amount in snapshot["open"]:
+            self.hold(Reservation(int(number), Amount.of(amount)))

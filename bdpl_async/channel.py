@@ -17,26 +17,27 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-
+from bdpl_async.again import Again, Doubt
+from bdpl_async.books import Books
 from bdpl_async.budget import Amount, Ledger, Reservation
-from bdpl_async.errors import BudgetExhausted, ProviderError, ProviderRefused, ProviderUnavailable
-from bdpl_async.events import Retry
+from bdpl_async.errors import (
+    BudgetExhausted,
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    StorageError,
+)
 from bdpl_async.halt import GRACE, Halt, Stopped
-from bdpl_async.limits.backoff import too_long, wait
 from bdpl_async.limits.limiter import Limiter, Ticket
-from bdpl_async.limits.standing import Pause
 from bdpl_async.records import GRAIN, Billed, Usage
+from bdpl_async.saving.diary import Diary
 from bdpl_async.terms import Terms, Traffic
 
 __all__ = ["Channel", "never"]
 
-TRIES_AT_A_DOOR = 3  # of a server that nobody ever reached: it is not running
-FEW_TRIES = 3  # where there is another way than to try to the end
 MOST_TOKENS = 1_000_000  # a text; a report above it is a mistake of the server's
 Answer = TypeVar("Answer", bound=Billed)
 Exchange = Callable[[], Awaitable[Answer]]
-Doubt = Callable[[ProviderError], bool]
 
 
 def never(error: ProviderError) -> bool:
@@ -51,6 +52,7 @@ class Channel:
         name: the scorer's, for messages.
         ledger: refuses what the budget does not hold.
         terms: limits and prices.
+        diary: where what is sent and paid is written down; None: nowhere.
         clock: monotonic seconds.
         sleep: as `asyncio.sleep`.
         draw: uniform numbers in [0, 1) that spread waits; they decide no result.
@@ -62,6 +64,7 @@ class Channel:
         ledger: Ledger,
         terms: Terms,
         *,
+        diary: Diary | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
@@ -69,33 +72,30 @@ class Channel:
         self.name = name
         self.ledger = ledger
         self.terms = terms
-        self.traffic = Traffic()
+        self.books = Books(ledger, Diary() if diary is None else diary, local=terms.local)
         self.limiter = Limiter(
             rpm=terms.rpm, tpm=terms.tpm, concurrency=terms.concurrency, clock=clock, sleep=sleep
         )
-        self._refusal: ProviderRefused | None = None
-        self.retries: list[Retry] = []  # not yet told to anybody
-        self.pauses: list[Pause] = []  # before requests are sent again; some may be over
+        self._refusal: ProviderRefused | StorageError | None = None
         self.halt = Halt(self._land)
-        self._clock, self._sleep, self._draw = clock, sleep, draw
+        self._clock, self._sleep = clock, sleep
+        self.earlier = 0.0  # seconds that the run took in processes before this one
         self._began = clock()
         self._seconds = ledger.budget.seconds
         self._queued = 0
         self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
         self._landed = asyncio.Event()
-        self._retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ProviderUnavailable),
-            stop=self._enough,
-            wait=self._wait,
-            before_sleep=self._announce,
-            sleep=self._pause,
-            reraise=True,
-        )
+        self.again = Again(self, draw)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What went through."""
+        return self.books.traffic
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the channel was opened."""
-        return self._clock() - self._began
+        """Seconds that the run has been at work."""
+        return self.earlier + self._clock() - self._began
 
     async def send(
         self, exchange: Exchange[Answer], bound: Amount, *, soon: Doubt = never
@@ -123,12 +123,16 @@ class Channel:
             self.traffic.retries += 1
             return await self._attempt(exchange, bound)
 
-        # A copy: tenacity keeps the state of a call on the object.
-        return await self._retrying.copy()(again, soon)
+        return await self.again.trying()(again, soon)
 
-    async def refused(self, error: ProviderRefused) -> None:
-        """Send nothing more, since the provider says no for good; what is in flight may land."""
+    def refuse(self, error: ProviderRefused | StorageError) -> None:
+        """Send nothing more: whoever wants to hears of this error."""
         self._refusal = error
+        self._land()
+
+    async def refused(self, error: ProviderRefused | StorageError) -> None:
+        """`refuse`, and let what is in flight land."""
+        self.refuse(error)
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
                 while self.halt.flying:
@@ -138,7 +142,7 @@ class Channel:
     async def _attempt(self, exchange: Exchange[Answer], bound: Amount) -> tuple[Answer, Usage]:
         """Reserve, wait for a turn, try once, settle; the ledger is right whatever happens."""
         reservation, ticket = self._at_once(bound) or await self._in_turn(bound)
-        self.halt.flying += 1
+        self._leave(reservation, ticket)
         patience, sent = self._patience(), self._clock()
         try:
             if patience is None:  # a timer costs more than all else here
@@ -154,8 +158,8 @@ class Channel:
             late = self._late(patience)
             self._failed(reservation, ticket, late)
             raise late from None
-        except BaseException:  # cancelled, or a scorer with a mistake in it
-            self._failed(reservation, ticket, ProviderError(self.name))
+        except BaseException as error:
+            self._broken(reservation, ticket, error)
             raise
         else:
             usage = self._settle(reservation, ticket, answer, reported)
@@ -164,6 +168,17 @@ class Channel:
             self.halt.landed()
             self._land()
         return answer, usage
+
+    def _leave(self, reservation: Reservation, ticket: Ticket) -> None:
+        """Write down that a request leaves, or let it not leave."""
+        try:
+            self.books.sent(reservation, self.elapsed)
+        except StorageError:
+            self.limiter.abandoned(ticket)
+            self.ledger.release(reservation)
+            self._land()
+            raise
+        self.halt.flying += 1
 
     def _at_once(self, bound: Amount) -> tuple[Reservation, Ticket] | None:
         """Reservation and turn where nobody waits: frames of coroutines cost more than the work."""
@@ -217,7 +232,7 @@ class Channel:
                 try:
                     self._check()
                     return self.ledger.reserve(bound)
-                except (BudgetExhausted, ProviderRefused, Stopped):
+                except (BudgetExhausted, ProviderRefused, StorageError, Stopped):
                     if not self.ledger.holding:
                         raise
                 self._landed.clear()
@@ -256,9 +271,16 @@ class Channel:
         """Count a request without an answer by what became of it."""
         lost = error.fate == "unknown"  # then all of it counts as billed
         amount = reservation.amount if lost else Amount(requests=1)
-        self.ledger.settle(reservation, amount)
-        self.traffic.fail(amount, lost=lost)
+        self.books.failed(reservation, amount, lost=lost)
         self.limiter.failed(ticket, error)
+
+    def _broken(self, reservation: Reservation, ticket: Ticket, error: BaseException) -> None:
+        """Count a request that ended in no way that a scorer's requests end."""
+        if isinstance(error, asyncio.CancelledError):  # nobody waits: that is how a run is ended
+            self.books.cut(reservation)
+            self.limiter.failed(ticket, ProviderError(self.name))
+        else:  # a scorer with a mistake in it
+            self._failed(reservation, ticket, ProviderError(self.name))
 
     def _settle(
         self, reservation: Reservation, ticket: Ticket, answer: Billed, usage: Usage
@@ -267,52 +289,20 @@ class Channel:
         bound = reservation.amount
         prompts = bound.prompts if answer.answered is None else min(answer.answered, bound.prompts)
         tokens = usage.prompt_tokens + usage.completion_tokens
+        usd = -(-usage.usd // GRAIN) * GRAIN if usage.usd else 0.0
         if prompts and not prompts <= tokens <= MOST_TOKENS * prompts:
-            usage = Usage(prompt_tokens=bound.tokens, usd=usage.usd or bound.usd)
-            tokens = bound.tokens
-        elif not usage.usd and self.terms.price is not None:
+            tokens, usd = bound.tokens, usd or bound.usd
+            usage = Usage(prompt_tokens=tokens, usd=usd)
+        elif not usd and self.terms.price is not None:
             usd = self.terms.price.usd(usage.prompt_tokens, usage.completion_tokens)
             usage = Usage(usage.prompt_tokens, usage.completion_tokens, usd)
-        usd = -(-usage.usd // GRAIN) * GRAIN if usage.usd else 0.0
-        self.ledger.settle(reservation, Amount(1, prompts, tokens, usd))
+        self.books.paid(reservation, Amount(1, prompts, tokens, usd), usage)
         self.limiter.answered(ticket, tokens, answer.quotas)
-        self.traffic.answers += 1
-        self.traffic.prompt_tokens += usage.prompt_tokens
-        self.traffic.completion_tokens += usage.completion_tokens
         return usage
 
-    def _enough(self, state: RetryCallState) -> bool:
-        """Whether one more try of this request would be one too many."""
-        error, tries = _error(state), state.attempt_number
-        soon: Doubt = state.args[0]
-        unreached = error.fate == "unsent" and not self.traffic.answers
-        return (
-            tries >= self.terms.attempts
-            or too_long(error)
-            or (unreached and tries >= TRIES_AT_A_DOOR)
-            or (tries >= FEW_TRIES and soon(error))
-        )
-
-    def _wait(self, state: RetryCallState) -> float:
-        return wait(state.attempt_number, _error(state), self._draw())
-
-    def _announce(self, state: RetryCallState) -> None:
-        pause = state.next_action.sleep if state.next_action else 0.0
-        error = _error(state)
-        reason, again = str(error).splitlines()[0], state.attempt_number + 1
-        now = self.elapsed
-        self.retries.append(Retry(now, again, pause, reason, error.cause))
-        self.pauses = [p for p in self.pauses if p.until > now] + [Pause(now + pause, error.cause)]
-
-    async def _pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Sleep between two tries, unless the run is over before."""
         self._check()
         if (left := self._time_left()) is not None and seconds >= left:
             raise self._over()
         await self._sleep(seconds)
-
-
-def _error(state: RetryCallState) -> ProviderError:
-    error = state.outcome.exception() if state.outcome is not None else None
-    assert isinstance(error, ProviderError)  # noqa: S101  nothing else is tried again
-    return error

@@ -7,6 +7,7 @@
     │   └── LabelError          a label word cannot be read off this model
     ├── BudgetTooSmall          the grant does not buy one update and its evaluation
     ├── BudgetExhausted         a reservation did not fit; the run ends in good order
+    ├── StorageError            the disk: what is paid for could not be kept, so nothing is sent
     └── ProviderError           the model's side
         ├── ProviderRefused     for good: key, quota, unknown model, no usable read-out
         ├── RequestFailed       this request, however often it is sent; others may pass
@@ -24,6 +25,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from bdpl_async.keylike import hidden
+
 if TYPE_CHECKING:
     from bdpl_async.records import Quota
 
@@ -40,6 +43,7 @@ __all__ = [
     "RateLimited",
     "RequestFailed",
     "ServerFault",
+    "StorageError",
     "UnusableAnswer",
     "UsageError",
 ]
@@ -52,6 +56,8 @@ nobody knows, and it may have been answered and billed."""
 class BdplError(Exception):
     """The root: catching it catches everything this project raises on purpose.
 
+    What looks like a key of an account is hidden in both texts.
+
     Args:
         message: what happened, and to which file, key or request.
         hint: what to do next.
@@ -63,8 +69,8 @@ class BdplError(Exception):
     def __init__(
         self, message: str, *, hint: str | None = None, retry_after: float | None = None
     ) -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(hidden(message))
+        self.hint = None if hint is None else hidden(hint)
         self.retry_after = retry_after
 
     def __str__(self) -> str:
@@ -94,6 +100,10 @@ class BudgetTooSmall(BdplError):
 
 class BudgetExhausted(BdplError):
     """Raised when a reservation does not fit into what is left; the run then ends in good order."""
+
+
+class StorageError(BdplError):
+    """Raised when a run's folder takes no more: it stops before an answer could be lost."""
 
 
 class ProviderError(BdplError):

@@ -142,7 +142,7 @@ async def estimate(
     if done:
         more = ceil(plan.test * await _longer(session, vocabulary, rehearsal.prompt))
         whole += Amount(tokens=more, usd=price.usd(more, 0) if price is not None else 0.0)
-    whole = _bounded(session, whole, searched=updates > 0)
+    whole = _bounded(session, whole, rehearsal, searched=updates > 0)
     return Estimate(
         requests=whole.requests,
         prompts=whole.prompts,
@@ -201,7 +201,7 @@ async def _rehearse(
     result = run.result()
     done = result.steps_done
     each = _part(learned - before, done)
-    room = _buys(gate.ledger.budget, learned + closing, each)
+    room = _buys(gate.ledger.budget, learned + closing + plan.reserve, each)
     if result.stop_reason == "budget":
         room = 0
     buys = None if room is None else done + room
@@ -263,8 +263,8 @@ def _buys(budget: Budget, used: Amount, each: Amount) -> int | None:
     return min(counts, default=None)
 
 
-def _bounded(session: Session, found: Amount, *, searched: bool) -> Amount:
-    """`found` with what learning may add, never above the grant."""
+def _bounded(session: Session, found: Amount, seen: _Rehearsal, *, searched: bool) -> Amount:
+    """`found` with what learning may add, never above the grant less what is kept for a kill."""
     budget = session.gate.ledger.budget
     longer = LENGTHENING if searched else 1.0
     cuts = CUTS if searched and (budget.tokens or budget.usd) else 1.0
@@ -275,6 +275,9 @@ def _bounded(session: Session, found: Amount, *, searched: bool) -> Amount:
         ceil(found.tokens * longer),
         found.usd * longer,
     )
-    limits = [getattr(budget, name) for name in NAMES]
     values = [getattr(wanted, name) for name in NAMES]
-    return Amount(*(v if m is None else min(v, m) for v, m in zip(values, limits, strict=True)))
+    for place, name in enumerate(NAMES):
+        if (limit := getattr(budget, name)) is not None:
+            most = max(limit - getattr(seen.plan.reserve, name), getattr(seen.used, name))
+            values[place] = min(values[place], most)
+    return Amount(*values)

@@ -12,11 +12,13 @@ from bdpl_async.evaluation import Evaluation
 from bdpl_async.result import Result, Totals
 
 __all__ = [
+    "Checkpoint",
     "Evaluated",
     "Event",
     "Finished",
     "Note",
     "Probed",
+    "Resumed",
     "Retry",
     "Started",
     "Step",
@@ -67,7 +69,8 @@ class Probed(_Shown):
 class Retry(_Shown):
     """A request failed and is sent again, as its `attempt`, after `wait` seconds.
 
-    `cause` is the kind of failure in a word or two; `reason` is all that is known of it.
+    `cause` is the kind of failure in a word or two; `reason` is all that is known of it. The log of
+    a long run tells several in one, see `bdpl_async.thinning`: `times` of them, `wait` their mean.
     """
 
     type: ClassVar[str] = "retry"
@@ -76,6 +79,7 @@ class Retry(_Shown):
     wait: float
     reason: str
     cause: str = "unavailable"
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,24 @@ class Evaluated(_Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint(_Shown):
+    """The state after `step` is on the disk."""
+
+    type: ClassVar[str] = "checkpoint"
+    t: float
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(_Shown):
+    """A run that was cut off goes on, from its state after `step`."""
+
+    type: ClassVar[str] = "resumed"
+    t: float
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note(_Shown):
     """Something a person should know: a warning, in one sentence."""
 
@@ -136,7 +158,7 @@ class Finished(_Shown):
     result: Result
 
 
-Event = Started | Probed | Retry | Step | Evaluated | Note | Finished
+Event = Started | Probed | Retry | Step | Evaluated | Checkpoint | Resumed | Note | Finished
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Plans and "does one more update fit" are decided here; the ledger alone decides 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from math import ceil, sqrt
 
 from bdpl_async.budget import Amount
@@ -22,6 +23,7 @@ BARE_MARGIN = 1.02  # on the tokens of rows without a prompt, which are known
 BYTES_PER_TOKEN = 4.0  # of English; only until the model's side has said how many it counts
 FEW = 16  # answers by which the failures of the first few are watered down
 CHANCE = 1.5  # failures to come may be more than those seen
+NOTHING = Amount()
 Kind = tuple[str, bool]  # split, with a prompt or without
 TEXT_OVERHEAD = 8  # special tokens and a chat's frame, for the upper bound of a text's tokens
 
@@ -36,6 +38,7 @@ class Forecast:
         capabilities: how the scorer is asked.
 
     Attributes:
+        channel: as given.
         limited: tokens fill a budget.
     """
 
@@ -43,7 +46,7 @@ class Forecast:
         self, channel: Channel, scorer: Scorer, labels: tuple[str, ...], capabilities: Capabilities
     ) -> None:
         self.capabilities = capabilities
-        self._channel = channel
+        self.channel = channel
         self._ledger = channel.ledger
         self._counted = scorer if isinstance(scorer, Counting) else None
         self._labels = labels
@@ -56,16 +59,33 @@ class Forecast:
 
     def pace(self) -> float:
         """Prompts answered a second so far, less a sixth for what may go slower."""
-        return self._ledger.used.prompts / max(self._channel.elapsed, 1e-9) / 1.2
+        return self._ledger.used.prompts / max(self.channel.elapsed, 1e-9) / 1.2
 
-    def affords(self, amount: Amount) -> bool:
-        """Whether so much more, by `cost`, still fits, with room for a bound's excess."""
+    def affords(self, amount: Amount, reserve: Amount = NOTHING) -> bool:
+        """Whether so much more, by `cost`, still fits, with room for a bound's excess.
+
+        Args:
+            amount: what is to come.
+            reserve: what is to be left beside for what kills may cost. What they have cost already
+                is taken off it, so that the answer is the same whether the run was killed or not.
+        """
         limit, pace = self._ledger.budget.seconds, self.pace()
-        if limit is not None and pace and self._channel.elapsed + amount.prompts / pace > limit:
+        if limit is not None and pace and self.channel.elapsed + amount.prompts / pace > limit:
             return False
-        price, excess = self._channel.terms.price, self._excess()
+        price, excess = self.channel.terms.price, self._excess()
         usd = price.usd(excess, 0) if price is not None else 0.0
-        return self._ledger.fits(amount + Amount(tokens=excess, usd=usd))
+        kept = _above(reserve, self._ledger.crashed)
+        return self._ledger.fits(amount + kept + Amount(tokens=excess, usd=usd))
+
+    def held(self, requests: int, prompts: int) -> Amount:
+        """What requests under way are reserved at, with so many texts of the longest kind in all.
+
+        By their bounds, since nobody knows what a request that was cut off took. Few texts may all
+        be long ones.
+        """
+        mean = max(self._sizes.values(), default=0.0) * self._stretch
+        tokens = ceil(mean * (prompts + (LONG - 1.0) * sqrt(prompts)))
+        return Amount(requests, prompts, tokens, self._usd(prompts, tokens))
 
     def _excess(self) -> int:
         """How far the bound of one text may lie above its price; a request is parted to fit."""
@@ -91,6 +111,11 @@ class Forecast:
 
     def learn(self, bounded: int, billed: int) -> None:
         """Hear by how many tokens a request was bound, and how many it took."""
+        self.channel.books.diary.note("tell", bounded, billed)
+        self.hear(bounded, billed)
+
+    def hear(self, bounded: int, billed: int) -> None:
+        """`learn`, of a request of which an earlier process wrote it down."""
         self._bounded += bounded
         self._billed += billed
         if billed > bounded > 0:  # a tokenizer of another model, a chat's own system prompt
@@ -101,6 +126,19 @@ class Forecast:
         """All that `learn` heard."""
         return self._bounded, self._billed
 
+    def snapshot(self) -> list[float]:
+        """All that was learned, as JSON."""
+        return [self._bounded, self._billed, self._stretch]
+
+    def restore(self, snapshot: Sequence[float]) -> None:
+        """Be as at `snapshot`.
+
+        Raises:
+            TypeError, ValueError: it is none.
+        """
+        bounded, billed, stretch = snapshot
+        self._bounded, self._billed, self._stretch = int(bounded), int(billed), float(stretch)
+
     async def expect(self, samples: Mapping[Kind, Sequence[Text]]) -> None:
         """See how many tokens texts of each kind have, as far as that can be counted here."""
         for kind, sample in samples.items():
@@ -110,7 +148,7 @@ class Forecast:
 
     def _failing(self) -> tuple[float, float]:
         """Requests, and texts paid for, per one that was answered; 1 where none failed."""
-        traffic = self._channel.traffic
+        traffic = self.channel.traffic
         if not traffic.answers:
             return 1.0, 1.0
         chance = CHANCE / (traffic.answers + FEW)
@@ -134,13 +172,13 @@ class Forecast:
 
     def rough_bound(self, texts: Sequence[Text]) -> Amount | None:
         """`bound` by the bytes, at once; None where tokens matter and can be counted."""
-        if self._counted is not None and (self._counts or self._channel.terms.price is not None):
+        if self._counted is not None and (self._counts or self.channel.terms.price is not None):
             return None
         return self._amount(sum(map(most_tokens, texts)), len(texts))
 
     def _amount(self, counted: int, texts: int) -> Amount:
         prompt_tokens = ceil(counted * self._stretch)
-        completion, price = self.capabilities.completion * texts, self._channel.terms.price
+        completion, price = self.capabilities.completion * texts, self.channel.terms.price
         usd = price.usd(prompt_tokens, completion) if price is not None else 0.0
         return Amount(1, texts, prompt_tokens + completion, usd)
 
@@ -151,11 +189,17 @@ class Forecast:
         return [most_tokens(text) for text in texts]
 
     def _usd(self, prompts: int, tokens: int) -> float:
-        price = self._channel.terms.price
+        price = self.channel.terms.price
         if price is None:
             return 0.0
         written = prompts * self.capabilities.completion
         return price.usd(max(0, tokens - written), written)
+
+
+def _above(amount: Amount, other: Amount) -> Amount:
+    """How much more of each thing `amount` is; nothing where it is less."""
+    more = astuple(amount - other)
+    return Amount(*(max(0, number) for number in more))
 
 
 def most_tokens(text: Text) -> int:

@@ -8,37 +8,31 @@ alone, never of time, so that a local model's floats repeat bit for bit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeVar
 
-from bdpl_async.blame import Blame, at_fault, breaks
+from bdpl_async.blame import at_fault
 from bdpl_async.budget import Amount, Ledger
 from bdpl_async.caching.cache import Cache, Entry
-from bdpl_async.channel import Channel, never
+from bdpl_async.channel import Channel
+from bdpl_async.dispatch import Dispatch
 from bdpl_async.errors import (
-    BudgetExhausted,
     ProviderError,
-    ProviderRefused,
-    ProviderUnavailable,
-    RequestFailed,
-    ServerFault,
 )
 from bdpl_async.fanout import fan_out
 from bdpl_async.forecast import Forecast
 from bdpl_async.halt import Stopped
-from bdpl_async.limits.backoff import too_long
 from bdpl_async.memory import Memory, Outcome
-from bdpl_async.records import Billed, Request, Score, Text
+from bdpl_async.records import Billed, Request, Text
 from bdpl_async.result import Totals
+from bdpl_async.saving.journal import Record
 from bdpl_async.scorer import Capabilities, Scorer
 from bdpl_async.shelf import Shelf
-from bdpl_async.usable import checked, may_improve, off_the_labels
 
 __all__ = ["Gate"]
 
 Answer = TypeVar("Answer", bound=Billed)
-UNUSABLE_TRIES = 4  # answers to one text without usable numbers, before it fails
 
 
 class Gate:
@@ -52,8 +46,8 @@ class Gate:
         cache: answers of earlier runs, for scorers that say what an answer depends on.
 
     Attributes:
-        trouble: the last text that got no usable answer.
         before_sending: done once, before the first text is sent.
+        in_flight: requests at a time at most; None: as the channel's terms say.
     """
 
     def __init__(
@@ -66,17 +60,15 @@ class Gate:
     ) -> None:
         self.channel = channel
         self.forecast = Forecast(channel, scorer, labels, capabilities)
-        self.trouble: ProviderError | None = None
         self.before_sending: Callable[[], Awaitable[None]] | None = None
         self._shelf = Shelf(scorer, labels, cache)
-        self._scorer = scorer
         self._labels = labels
-        self._memory = Memory()
+        self._memory = Memory(channel.books.diary)
+        self.in_flight: int | None = None
         self._preparing = asyncio.Lock()
         self._asked: dict[Text, asyncio.Future[None]] = {}  # by asks that are under way
         self._cache_hits = 0
-        self._blame = Blame()
-        self._useful = 0  # answers that say something about their text
+        self._dispatch = Dispatch(scorer, labels, self.forecast, self._memory, self._shelf)
 
     @property
     def cache(self) -> Cache | None:
@@ -112,9 +104,19 @@ class Gate:
         """Answers with usable numbers so far, those of the cache included."""
         return self._memory.answers
 
+    @property
+    def asked(self) -> int:
+        """Texts so far that were new to the run."""
+        return self._memory.asked
+
+    @property
+    def trouble(self) -> ProviderError | None:
+        """The last text that got no usable answer."""
+        return self._dispatch.trouble
+
     def totals(self) -> Totals:
         """Everything consumed so far."""
-        return self.channel.traffic.totals(self.ledger.spent, self._cache_hits, self.elapsed)
+        return self.channel.traffic.totals(self.ledger, self._cache_hits, self.elapsed)
 
     def halt(self) -> None:
         """Send nothing more: the ask under way raises `Stopped` within a few seconds."""
@@ -128,6 +130,42 @@ class Gate:
         if texts:
             self.forecast.learn(bound.tokens, usage.prompt_tokens + usage.completion_tokens)
         return answer
+
+    def snapshot(self) -> dict[str, Any]:
+        """What must survive a restart, as JSON; the texts are in the diary."""
+        return {
+            "books": self.channel.books.snapshot(),
+            "forecast": self.forecast.snapshot(),
+            "memory": self._memory.snapshot(),
+            "cache_hits": self._cache_hits,
+            "useful": self._dispatch.useful,
+        }
+
+    def restore(self, snapshot: Mapping[str, Any], records: Iterable[Record]) -> None:
+        """Be as at `snapshot`, and know what was written down until then.
+
+        Raises:
+            IndexError, KeyError, TypeError, ValueError: something is not as it is written.
+        """
+        for record in records:
+            self._memory.reread(record)
+        self._memory.restore(snapshot["memory"])
+        self.channel.books.restore(snapshot["books"])
+        self.forecast.restore(snapshot["forecast"])
+        self._cache_hits = int(snapshot["cache_hits"])
+        self._dispatch.useful = int(snapshot["useful"])
+
+    def known(self) -> Iterator[Record]:
+        """What it knows of texts, for another journal."""
+        return self._memory.records()
+
+    def again(self, records: Sequence[Record]) -> None:
+        """Do to the books what an earlier process of this run did."""
+        for record in records:
+            if record[0] == "tell":
+                self.forecast.hear(int(record[1]), int(record[2]))
+            else:
+                self.channel.books.applied(record)
 
     async def score(self, texts: Sequence[Text]) -> list[Outcome]:
         """One outcome per text, in order; a text that stands twice is sent once.
@@ -143,17 +181,23 @@ class Gate:
         if self.capabilities.causal:  # nothing else of a text reaches the model
             texts = [Text(text.causal) for text in texts]
         outcomes: dict[Text, Outcome] = {}
-        missing = self._remembered(dict.fromkeys(texts), outcomes)
-        sent = 0
+        try:
+            sent = await self._outcomes(dict.fromkeys(texts), outcomes)
+        finally:
+            self._memory.done(texts)
+        self._cache_hits += len(texts) - sent
+        return [outcomes[text] for text in texts]
+
+    async def _outcomes(self, texts: dict[Text, None], outcomes: dict[Text, Outcome]) -> int:
+        """Put what became of each text into `outcomes`; how many were sent."""
+        missing = self._remembered(texts, outcomes)
         while missing:
             if others := [self._asked[text] for text in missing if text in self._asked]:
                 await asyncio.wait(set(others))
                 missing = self._remembered(missing, outcomes)
                 continue
-            sent += await self._ask(list(missing), outcomes)
-            break
-        self._cache_hits += len(texts) - sent
-        return [outcomes[text] for text in texts]
+            return await self._ask(list(missing), outcomes)
+        return 0
 
     def _remembered(
         self, texts: dict[Text, None], outcomes: dict[Text, Outcome]
@@ -173,11 +217,12 @@ class Gate:
         ours = asyncio.get_running_loop().create_future()
         self._asked.update(dict.fromkeys(texts, ours))
         try:
+            told, records = self._memory.ask(texts, self.elapsed)
+            self.again(records)
+            outcomes.update(told)
             left = await self._left(texts, outcomes)
-            self._blame.begin(self._useful)
-            most = self.channel.terms.concurrency
-            workers = min(most, self.capabilities.concurrency or most)
-            work = fan_out(self._send, left, workers)
+            self._dispatch.begin(len(told))
+            work = fan_out(self._dispatch.send, left, self._workers)
             for batch in await self.channel.halt.until(work):
                 outcomes.update(batch)
         finally:
@@ -185,18 +230,25 @@ class Gate:
                 del self._asked[text]
             self._shelf.forget(texts)
             ours.set_result(None)
-        return sum([len(request.texts) for request in left])
+        return sum([len(request.texts) for request in left]) + len(told)
+
+    @property
+    def _workers(self) -> int:
+        most = self.channel.terms.concurrency
+        return min(most, self.capabilities.concurrency or most, self.in_flight or most)
 
     async def _left(self, texts: list[Text], outcomes: dict[Text, Outcome]) -> list[Request]:
-        """What the cache does not answer, as requests."""
-        stored = self._shelf.find(texts)
-        if len(stored) < len(texts) and await self._prepared():
-            stored = self._shelf.find(texts)  # by what is known now
-        requests = self._requests(texts)
-        if not stored:
+        """What neither the diary nor the cache answers, as requests."""
+        unknown = [text for text in texts if text not in outcomes]
+        stored = self._shelf.find(unknown)
+        if len(stored) < len(unknown) and await self._prepared():
+            stored = self._shelf.find(unknown)  # by what is known now
+        requests = self._requests(texts)  # all of them, or a resumed ask would be grouped anew
+        if not stored and len(unknown) == len(texts):
             return requests
+        told = outcomes.keys() & set(texts)
         outcomes.update({text: entry.score for text, entry in stored.items()})
-        rests = [await self._unstored(request, stored) for request in requests]
+        rests = [await self._unstored(request, stored, told) for request in requests]
         return [rest for rest in rests if rest.texts]
 
     async def _prepared(self) -> bool:
@@ -215,106 +267,20 @@ class Gate:
         batches = (tuple(texts[i : i + size]) for i in range(0, len(texts), size))
         return [Request(batch, self._labels) for batch in batches]
 
-    async def _unstored(self, request: Request, stored: dict[Text, Entry]) -> Request:
-        """What is left of a request; the ledger hears what the rest had cost."""
-        found = [(text, stored[text]) for text in request.texts if text in stored]
-        if not found:
-            return request
-        rest = tuple(text for text in request.texts if text not in stored)
-        prompt = sum(entry.prompt_tokens for _, entry in found)
-        completion = sum(entry.completion_tokens for _, entry in found)
-        price = self.channel.terms.price
-        usd = price.usd(prompt, completion) if price is not None else 0.0
-        tokens = prompt + completion
-        self.ledger.replay(Amount(0 if rest else 1, len(found), tokens, usd))
-        bound = await self.forecast.bound([text for text, _ in found])
-        self.forecast.learn(bound.tokens, tokens)
-        for text, entry in found:
-            self._memory.keep(text, entry)
+    async def _unstored(
+        self, request: Request, stored: dict[Text, Entry], told: AbstractSet[Text]
+    ) -> Request:
+        """What is left of a request; the ledger hears what the stored rest had cost."""
+        rest = tuple(text for text in request.texts if text not in stored and text not in told)
+        found = {text: stored[text] for text in request.texts if text in stored}
+        if found:
+            prompt = sum(entry.prompt_tokens for entry in found.values())
+            completion = sum(entry.completion_tokens for entry in found.values())
+            price = self.channel.terms.price
+            usd = price.usd(prompt, completion) if price is not None else 0.0
+            tokens = prompt + completion
+            self.channel.books.replay(Amount(0 if rest else 1, len(found), tokens, usd))
+            bound = await self.forecast.bound(list(found))
+            self.forecast.learn(bound.tokens, tokens)
+            self._memory.keep(found)
         return Request(rest, request.labels)
-
-    async def _send(self, request: Request) -> dict[Text, Outcome]:
-        """One outcome per text; what only together fails is parted."""
-        try:
-            outcomes = await self._answer(request)
-            if all([type(outcome) is Score for outcome in outcomes.values()]):
-                return outcomes
-            await self._improve(request, outcomes)
-        except ProviderRefused as error:
-            await self.channel.refused(error)
-            raise
-        except BudgetExhausted:
-            one = await self.forecast.bound(request.texts[:1])
-            if len(request.texts) == 1 or not self.ledger.fits(one):
-                raise
-            return await self._halves(request)  # bounds are loose: a smaller one may still fit
-        except (RequestFailed, ProviderUnavailable) as error:
-            if too_long(error):
-                raise
-            self._blame.weigh(error, self._useful)
-            if len(request.texts) > 1:
-                return await self._halves(request)
-            outcomes = {request.texts[0]: error}
-        for text, outcome in outcomes.items():
-            if isinstance(outcome, ProviderError):
-                self._failed(text, outcome)
-        self._blame.weigh_all(list(outcomes.values()), self._useful)
-        return outcomes
-
-    def _checked(self, outcome: Outcome) -> Outcome:
-        usable = checked(outcome, self._scorer.name, len(self._labels))
-        if isinstance(usable, ProviderError):
-            self.channel.traffic.failures += 1
-            self.trouble = usable
-            self._useful += self.capabilities.decides and off_the_labels(usable)
-        return usable
-
-    def _failed(self, text: Text, error: ProviderError) -> None:
-        self.trouble = error
-        if isinstance(error, RequestFailed | ServerFault):  # it would fail again
-            self._memory.fail(text, error)
-
-    async def _halves(self, request: Request) -> dict[Text, Outcome]:
-        """Send a request in two parts, without what was answered meanwhile."""
-        known = {text: self._memory.recall(text) for text in request.texts}
-        outcomes = {text: outcome for text, outcome in known.items() if outcome is not None}
-        rest = tuple(text for text in request.texts if text not in outcomes)
-        middle = (len(rest) + 1) // 2
-        for part in (rest[:middle], rest[middle:]):
-            if part:
-                outcomes |= await self._send(Request(part, request.labels))
-        return outcomes
-
-    async def _improve(self, request: Request, outcomes: dict[Text, Outcome]) -> None:
-        """Ask again for texts whose answer had no usable numbers."""
-        for _ in range(UNUSABLE_TRIES - 1):
-            again = tuple(text for text in request.texts if may_improve(outcomes[text]))
-            if not again:
-                break
-            self.channel.traffic.retries += 1
-            outcomes |= await self._answer(Request(again, request.labels))
-
-    async def _answer(self, request: Request) -> dict[Text, Outcome]:
-        """One request and its answers, kept as soon as they are there."""
-        texts, forecast = request.texts, self.forecast
-        bound = forecast.rough_bound(texts) or await forecast.bound(texts)
-        exchange = partial(self._scorer.score, request)
-        soon = breaks if len(request.texts) > 1 else never
-        reply, usage = await self.channel.send(exchange, bound, soon=soon)
-        if len(reply.scores) != len(request.texts):
-            name, count = self._scorer.name, len(request.texts)
-            raise ProviderRefused(
-                f"{name}: {len(reply.scores)} scores for {count} texts",
-                hint="this is a mistake in the scorer",
-            )
-        forecast.learn(bound.tokens, usage.prompt_tokens + usage.completion_tokens)
-        outcomes: dict[Text, Outcome] = {}
-        shares = usage.shares(len(request.texts))
-        for text, outcome, share in zip(request.texts, reply.scores, shares, strict=True):
-            outcomes[text] = usable = self._checked(outcome)
-            if isinstance(usable, Score):
-                self._useful += 1
-                entry = Entry(usable, *share)
-                self._memory.keep(text, entry)
-                self._shelf.put(text, entry)
-        return outcomes

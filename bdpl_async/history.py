@@ -14,13 +14,25 @@ from typing import Any, Final
 import orjson
 
 from bdpl_async.evaluation import Evaluation
-from bdpl_async.events import Evaluated, Event, Finished, Note, Probed, Retry, Started, Step
+from bdpl_async.events import (
+    Checkpoint,
+    Evaluated,
+    Event,
+    Finished,
+    Note,
+    Probed,
+    Resumed,
+    Retry,
+    Started,
+    Step,
+)
 from bdpl_async.result import Result, Totals
 from bdpl_async.typed import typed
 
 __all__ = ["from_json", "read_events"]
 
-KINDS: Final = {kind.type: kind for kind in (Started, Probed, Retry, Step, Evaluated, Note)}
+TOLD: Final = (Started, Probed, Retry, Step, Evaluated, Checkpoint, Resumed, Note)
+KINDS: Final = {kind.type: kind for kind in TOLD}
 LONGEST: Final = 50_000_000  # bytes of one line
 
 
@@ -62,6 +74,8 @@ def from_json(document: Mapping[str, Any]) -> Event | None:
         return None
     known = {field.name for field in fields(kind)}
     given = {key: _value(key, value) for key, value in document.items() if key in known}
+    if kind is Step:  # not every update of a long run is told whole, see `bdpl_async.thinning`
+        given.setdefault("prompt", "")
     event: Event = kind(**given)
     return typed(event)
 

@@ -22,12 +22,12 @@ from bdpl_async.data.textfile import exists, read_text
 from bdpl_async.errors import ConfigError
 from bdpl_async.result import CUT_OFF, Result
 
-__all__ = ["Kept", "LearnedPolicy", "finished", "read_run"]
+__all__ = ["Kept", "LearnedPolicy", "finished", "read_run", "refuse_no_run"]
 
 MAX_BYTES: Final = 500_000_000
 HINT: Final = "give the folder of a finished run"
 STUDIES: Final = {"comparison.json": "a comparison", "sweep.toml": "a sweep"}
-LOCK: Final = ".lock"  # of `bdpl_async.studies.claim`, which a comparison leaves from its start
+LOCK: Final = ".lock"  # of `bdpl_async.saving.claim`, which a comparison leaves from its start
 LISTED: Final = 8  # runs of a study, in a message
 Made = TypeVar("Made")
 
@@ -71,8 +71,7 @@ def read_run(path: Path) -> Kept:
     Raises:
         ConfigError: it is no folder of a finished run, or a file in it cannot be used.
     """
-    if not exists(path / "run.toml"):
-        raise _no_run(path)
+    refuse_no_run(path)
     config = load_config(path / "run.toml")
     if not exists(path / "result.json"):
         raise ConfigError(
@@ -86,6 +85,16 @@ def read_run(path: Path) -> Kept:
     if (changed := discord(config, result, answers)) is not None:
         raise ConfigError(f"{path}: {changed}", hint=f"{HINT}, as the run left it")
     return Kept(path, config, result, answers, policy)
+
+
+def refuse_no_run(path: Path) -> None:
+    """See to it that `path` is the folder of a run, whether it is finished or not.
+
+    Raises:
+        ConfigError: it is not; says what it is instead.
+    """
+    if not exists(path / "run.toml"):
+        raise _no_run(path)
 
 
 def _no_run(path: Path) -> ConfigError:

@@ -6,6 +6,7 @@ slow server are told equally well, and adding one costs the same however many th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, log2
 from typing import Final
@@ -50,6 +51,24 @@ class Latencies:
                 middle: float = 2.0 ** ((place + 0.5) / PER_OCTAVE - OCTAVES_BELOW)
                 return min(max(middle, self._least), self._most)
         return None
+
+    def snapshot(self) -> list[list[float]]:
+        """Least and most seconds, then every bucket that holds any, and how many."""
+        held = ([float(at), float(n)] for at, n in enumerate(self._counts) if n)
+        return [[self._least, self._most], *held] if self._most else []
+
+    def restore(self, snapshot: Sequence[Sequence[float]]) -> None:
+        """Be as at `snapshot`, if that holds any.
+
+        Raises:
+            IndexError, TypeError, ValueError: it is none.
+        """
+        if not snapshot:
+            return
+        (self._least, self._most), *held = snapshot
+        self._counts = [0] * BUCKETS
+        for place, count in held:
+            self._counts[int(place)] = int(count)
 
     @property
     def summary(self) -> Latency:

@@ -6,8 +6,8 @@ to go on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -21,6 +21,7 @@ from bdpl_async.methods import Distributed, Maker, make_method
 from bdpl_async.plan import Ask, Plan, total
 from bdpl_async.policy import xlogx
 from bdpl_async.records import Price, Prompt
+from bdpl_async.saving.checkpoint import packed, unpacked
 from bdpl_async.selection import paired_means
 from bdpl_async.session import Session
 
@@ -30,6 +31,7 @@ DEFAULT_STEPS = 200
 FREE = Price(0.0, 0.0)
 PATIENCE = 5  # steps without one usable answer before the provider is given up
 PLACES = 4  # of the odds in a step's event
+SETTLED = "settled"
 IDLE = 50  # steps running that the cache answered whole before a search without a limit is over
 
 
@@ -42,12 +44,16 @@ class _Purpose(IntEnum):
 
 @dataclass(slots=True)
 class _Running:
-    """For how many updates running: no usable answer, nothing new asked, the same best prompt."""
+    """For how many updates running: no usable answer, nothing new asked, the same best prompt.
+
+    `over`: why there are to be no more updates.
+    """
 
     fruitless: int = 0
     idle: int = 0
     still: int = 0
     prompt: str | None = None
+    over: str | None = None
 
     def count(self, step: Step, *, idle: bool, heard: bool) -> None:
         self.fruitless = 0 if heard and np.isfinite(step.loss) else self.fruitless + 1
@@ -77,8 +83,10 @@ class Learning:
         self.plan = plan
         self.losses: list[float] = []
         self.reason = "steps"
+        self._running = _Running()
         self._session = session
         self._gate = session.gate
+        self._diary = session.gate.channel.books.diary
         self._labels = session.task.train.labels.tolist()
         limits = [n for n in (session.config.optimizer.steps, plan.updates) if n is not None]
         self.planned = updates = min(limits, default=DEFAULT_STEPS) if plan.update else 0
@@ -89,34 +97,38 @@ class Learning:
         """Updates until the steps or the budget are used up, or until nothing moves if so asked."""
         if not self.plan.update:  # nothing is searched for, so nothing ends it
             return
-        limit, patience = self.step_limit, self._session.config.optimizer.patience
-        running = _Running()
-        while limit is None or len(self.losses) < limit:
-            size = self._affordable()
+        running, limit = self._running, self.step_limit
+        while running.over is None and (limit is None or len(self.losses) < limit):
+            size = self._diary.pick("update", self._affordable)
             if size is None:
-                self.reason = "budget"
-                return
-            before = self._gate.ledger.used
+                running.over = "budget"
+                break
+            asked = self._gate.asked
             step = await self._update(*size)
             if step is None:
-                return
-            idle, heard = self._gate.ledger.used == before, self._gate.answers > 0
+                break
+            idle, heard = self._gate.asked == asked, self._gate.answers > 0
             running.count(step, idle=idle, heard=heard)
             if running.fruitless == PATIENCE:
                 raise ProviderRefused(
                     f"{self._session.model}: no usable answer in {PATIENCE} updates running"
                 )
+            running.over = self._over(tuple(size), idle=idle)
             yield step
-            if size != self._full() and not idle:  # cut to what was left, and that was used
-                self.reason = "budget"
-                return
-            if running.still == patience:
-                self.reason = "converged"
-                return
-            if limit is None and running.idle == IDLE:  # what costs nothing never uses a budget up
+            if running.over == SETTLED:
                 note = f"{IDLE} updates running asked nothing new: the search has settled"
                 yield Note(self._gate.elapsed, note)
-                return
+        self.reason = running.over if running.over not in (None, SETTLED) else self.reason
+
+    def _over(self, size: tuple[int, int], *, idle: bool) -> str | None:
+        """Why the update of this `size` was the last one, if it was."""
+        if size != self._full() and not idle:  # cut to what was left, and that was used
+            return "budget"
+        if self._running.still == self._session.config.optimizer.patience:
+            return "converged"
+        if self.step_limit is None and self._running.idle == IDLE:
+            return SETTLED  # what costs nothing never uses a budget up
+        return None
 
     async def _update(self, samples: int, batch: int) -> Step | None:
         """Ask, score, tell once; None if the method does not search."""
@@ -162,6 +174,28 @@ class Learning:
             prompts.pop()
         return prompts
 
+    def chosen(self) -> list[Prompt]:
+        """The finalists, as many as were decided on when it came to that."""
+        prompts = self.finalists()
+        return prompts[: self._diary.pick("finalists", lambda: len(prompts))]
+
+    def snapshot(self) -> dict[str, Any]:
+        """All state, as JSON that later updates do not touch."""
+        method = {name: packed(array) for name, array in self.method.snapshot().items()}
+        return {"losses": list(self.losses), "running": asdict(self._running), "method": method}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Be as at `snapshot`.
+
+        Raises:
+            IndexError, KeyError, TypeError, ValueError: it is none of this method.
+        """
+        losses = snapshot["losses"]
+        self.losses = [float("nan") if loss is None else float(loss) for loss in losses]
+        self._running = _Running(**snapshot["running"])
+        arrays = {name: unpacked(array) for name, array in snapshot["method"].items()}
+        self.method.restore(arrays)
+
     def _affordable(self) -> tuple[int, int] | None:
         """(samples, examples) of the next update that leaves enough for the end, or None.
 
@@ -182,7 +216,8 @@ class Learning:
         return settings.samples, min(settings.batch, len(self._session.task.train))
 
     def _fits(self, asks: Sequence[Ask]) -> bool:
-        return self._gate.forecast.affords(total(self._gate.forecast.cost, asks))
+        forecast = self._gate.forecast
+        return forecast.affords(total(forecast.cost, asks), self.plan.reserve)
 
     @property
     def step_limit(self) -> int | None:

@@ -1,28 +1,45 @@
-"""What one run knows of its texts: answers, texts that fail whenever they are sent, label mass."""
+"""What one run knows of its texts: answers, texts that fail whenever they are sent, label mass.
+
+Texts go by a digest, so that neither memory nor journal holds them whole. What is learned is
+written to the run's diary at once; and of an ask that an earlier process began, the diary says
+what it got.
+"""
 
 from __future__ import annotations
 
-from bdpl_async.caching.cache import Entry, MemoryCache
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from bdpl_async.caching.cache import Entry, digest
 from bdpl_async.errors import ProviderError
 from bdpl_async.records import Score, Text
+from bdpl_async.saving.diary import Diary
+from bdpl_async.saving.journal import Record
+from bdpl_async.saving.rows import LASTING, Found, found, row
 
 __all__ = ["Memory", "Outcome"]
 
-MOST_FAILED = 50_000  # texts
+CAPACITY: Final = 50_000  # texts
 Outcome = Score | ProviderError
 
 
 class Memory:
     """Bounded, so that a run of a million prompts stays flat.
 
+    It forgets by whole asks, so that what it knows does not depend on the order of answers.
+
     Attributes:
         answers: that were kept so far.
+        asked: texts so far that it did not know.
     """
 
-    def __init__(self) -> None:
-        self.answers = 0
-        self._answered: MemoryCache[Text] = MemoryCache()
-        self._failed: dict[Text, ProviderError] = {}
+    def __init__(self, diary: Diary | None = None) -> None:
+        self.answers = self.asked = 0
+        self._diary = Diary() if diary is None else diary
+        self._known: dict[bytes, Found] = {}
+        self._asks: deque[list[bytes]] = deque([[]])  # names of what each made known
+        self._names: dict[Text, bytes] = {}  # of what is being asked
         self._mass, self._masses = 0.0, 0
 
     @property
@@ -32,19 +49,102 @@ class Memory:
 
     def recall(self, text: Text) -> Outcome | None:
         """The answer to `text`, or why there will be none."""
-        entry = self._answered.get_one(text)
-        return entry.score if entry is not None else self._failed.get(text)
+        known = self._known.get(self._name(text))
+        return known.score if isinstance(known, Entry) else known
 
-    def keep(self, text: Text, entry: Entry) -> None:
-        """Remember an answer."""
-        self.answers += 1
-        self._answered.put(text, entry)
-        if entry.score.mass is not None:
-            self._mass += entry.score.mass
-            self._masses += 1
+    def ask(self, texts: Sequence[Text], now: float) -> tuple[dict[Text, Outcome], list[Record]]:
+        """Texts that it does not know are about to be asked for.
+
+        Returns:
+            What the diary knows of them, and what that did to the books.
+        """
+        self.asked += len(texts)
+        self._begin()
+        names = {self._name(text): text for text in texts}
+        if not self._diary.writes:
+            return {}, []
+        records = self._diary.ask(digest(b"".join(names)).hex(), now)
+        rows = [stands for record in records if record[0] == "text" for stands in record[1]]
+        outcomes: dict[Text, Outcome] = {}
+        for name, what in map(found, rows):
+            self._learn(name, what)
+            if name in names:
+                outcomes[names[name]] = what.score if isinstance(what, Entry) else what
+        return outcomes, records
+
+    def done(self, texts: Iterable[Text]) -> None:
+        """These texts are no longer being asked for."""
+        for text in texts:
+            self._names.pop(text, None)
+
+    def keep(self, entries: Mapping[Text, Entry]) -> None:
+        """Remember answers."""
+        named = [(self._name(text), entry) for text, entry in entries.items()]
+        self._write(named)
+        for name, entry in named:
+            self._learn(name, entry)
 
     def fail(self, text: Text, error: ProviderError) -> None:
-        """Remember that asking for `text` again would not help."""
-        if len(self._failed) >= MOST_FAILED:
-            self._failed.clear()
-        self._failed[text] = error
+        """Hear that `text` got no usable answer, and remember it if it would get none again."""
+        if isinstance(error, LASTING):
+            name = self._name(text)
+            self._write([(name, error)])
+            self._learn(name, error)
+
+    def records(self) -> Iterator[Record]:
+        """All that is known, for another journal: one record for each ask, oldest first."""
+        for names in self._asks:
+            yield ["kept", [row(name, self._known[name]) for name in names]]
+
+    def reread(self, record: Record) -> None:
+        """Know what an earlier process wrote down; what is not about texts is left out.
+
+        Raises:
+            IndexError, KeyError, TypeError, ValueError: it is not as it is written.
+        """
+        if record[0] in ("ask", "kept"):
+            self._begin()
+        if record[0] in ("text", "kept"):
+            for name, what in map(found, record[1]):
+                self._learn(name, what)
+
+    def snapshot(self) -> list[float]:
+        """The counts, as JSON."""
+        return [self.answers, self.asked, self._mass, self._masses]
+
+    def restore(self, snapshot: Sequence[float]) -> None:
+        """Count on from `snapshot`.
+
+        Raises:
+            TypeError, ValueError: it is none.
+        """
+        answers, asked, mass, masses = snapshot
+        self.answers, self.asked, self._masses = int(answers), int(asked), int(masses)
+        self._mass = float(mass)
+
+    def _begin(self) -> None:
+        while len(self._known) > CAPACITY and len(self._asks) > 1:
+            for name in self._asks.popleft():
+                self._known.pop(name, None)
+        self._asks.append([])
+
+    def _write(self, named: Sequence[tuple[bytes, Found]]) -> None:
+        if self._diary.writes:
+            self._diary.note("text", [row(name, what) for name, what in named])
+
+    def _learn(self, name: bytes, what: Found) -> None:
+        if name not in self._known:
+            self._known[name] = what
+            self._asks[-1].append(name)
+        if isinstance(what, Entry):
+            self.answers += 1
+            if what.score.mass is not None:
+                self._mass += what.score.mass
+                self._masses += 1
+
+    def _name(self, text: Text) -> bytes:
+        name = self._names.get(text)
+        if name is None:
+            spelled = f"{text.before}\0{text.after}\0{text.cuttable or ''}"
+            name = self._names[text] = digest(spelled.encode("utf-8", "surrogatepass"))
+        return name

@@ -55,8 +55,8 @@ class Notices:
 
     def new(self, now: float) -> list[Event]:
         """What has not been told yet, oldest first, at `now` at the latest."""
-        channel = self._gate.channel
-        retries, channel.retries = channel.retries, []
+        again = self._gate.channel.again
+        retries, again.retries = again.retries, []
         added, self._added = self._added, []
         found = (*self._cache(), self._mass(), self._failing(), *added)
         notes = [note for note in found if note is not None]

@@ -1,18 +1,20 @@
 """How a grant is divided: updates, choosing on dev, the final test.
 
 Everything is priced as the gate will ask for it, so that a slice kept for the end really is
-enough. Pure: prices come in as a function.
+enough. Where a kill would cost something, room for that is kept as well, see `bdpl_async.stake`.
+Pure: prices come in as a function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.selection import evaluations, halving
+from bdpl_async.stake import Stake
 from bdpl_async.wording import counted, dollars
 
 __all__ = ["FEWEST_DEV", "Ask", "Plan", "Sizes", "make_plan", "on_test", "total"]
@@ -51,6 +53,8 @@ class Plan:
         update: example evaluations of one update; 0 for a method that does not search.
         updates: what the rest of the grant buys; None without limits.
         extra: texts that calibration asks with every prompt, beside its rows.
+        in_flight: requests in flight at most; None: as the user says.
+        reserve: what a kill may cost: what so many full requests are reserved at.
         notes: what a person should know about a split that had to be cut.
     """
 
@@ -61,6 +65,18 @@ class Plan:
     update: int = 0
     updates: int | None = None
     extra: int = 0
+    in_flight: int | None = None
+    reserve: Amount = NOTHING
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Plan:
+        """What `dataclasses.asdict` made of a plan, and JSON of that.
+
+        Raises:
+            KeyError, TypeError: it is something else.
+        """
+        reserve, notes = Amount(**document["reserve"]), tuple(document["notes"])
+        return cls(**{**document, "reserve": reserve, "notes": notes})
 
     @property
     def baseline(self) -> Ask:
@@ -88,6 +104,11 @@ class Sizes:
     finalists: int
     extra: int = 0
 
+    @property
+    def largest(self) -> int:
+        """Texts of the largest ask."""
+        return max(self.update, self.finalists * (self.dev + self.extra), self.test)
+
 
 def total(price: Price, asks: Sequence[Ask]) -> Amount:
     """What so many asks cost together."""
@@ -100,14 +121,24 @@ def on_test(count: int) -> list[Ask]:
     return [Ask(count, "test"), Ask(count, "test", filled=False)] if count else []
 
 
-def make_plan(sizes: Sizes, budget: Budget, price: Price, used: Amount = NOTHING) -> Plan:
+def make_plan(
+    sizes: Sizes,
+    budget: Budget,
+    price: Price,
+    used: Amount = NOTHING,
+    stake: Stake | None = None,
+) -> Plan:
     """Divide the grant: dev a quarter, test a third at most, the rest learns.
+
+    Up to a tenth is kept back for what a kill may cost, as far as the smallest plan leaves room:
+    what is refused, and what it takes, does not depend on that.
 
     Args:
         sizes: what the run would like.
         budget: the grant.
         price: what an ask of so many texts takes at most.
         used: what is gone already, or will be for the probe.
+        stake: what a kill may cost; None for nothing.
 
     Raises:
         BudgetTooSmall: it does not buy one update and its evaluation; says what it takes.
@@ -120,26 +151,31 @@ def make_plan(sizes: Sizes, budget: Budget, price: Price, used: Amount = NOTHING
     )
     if not ledger.fits(least):
         raise BudgetTooSmall(_too_small(sizes, dev, budget, (least, used)))
-    plan = _with_test(_dev_part(sizes, ledger, price), sizes, ledger, price)
+    in_flight, reserve = None, NOTHING
+    if stake is not None:
+        in_flight, reserve = stake.kept(
+            sizes.update, sizes.largest, lambda kept: ledger.fits(least + kept)
+        )
+    bare = Plan(dev, 0, 1, extra=sizes.extra, in_flight=in_flight, reserve=reserve)
+    plan = _with_test(_dev_part(bare, sizes, ledger, price), sizes, ledger, price)
     return replace(plan, update=sizes.update, updates=_updates(plan, sizes, ledger, price))
 
 
-def _dev_part(sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
-    """As many finalists and dev examples as a quarter of the grant scores."""
+def _dev_part(bare: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
+    """As many finalists and dev examples as a quarter of the grant scores; `bare` if it is few."""
     choices = [
-        Plan(dev, 0, finalists, extra=sizes.extra)
-        for dev in dict.fromkeys(_shrinking(sizes.dev, min(sizes.dev, FEWEST_DEV)))
+        replace(bare, dev=dev, finalists=finalists)
+        for dev in dict.fromkeys(_shrinking(sizes.dev, bare.dev))
         for finalists in dict.fromkeys((sizes.finalists, 4, 2))
         if finalists <= sizes.finalists
     ]
     for plan in choices:
         cost = total(price, [*plan.closing(), plan.baseline])
-        rest = cost + total(price, [Ask(sizes.update)])
+        rest = cost + total(price, [Ask(sizes.update)]) + plan.reserve
         most = DEV_SHARE if sizes.update else 1.0
         if ledger.share(cost) <= most and ledger.fits(rest):
             return _noted(plan, "dev", plan.dev, sizes.dev)
-    smallest = min(sizes.dev, FEWEST_DEV)
-    return _noted(Plan(smallest, 0, 1, extra=sizes.extra), "dev", smallest, sizes.dev)
+    return _noted(bare, "dev", bare.dev, sizes.dev)
 
 
 def _with_test(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
@@ -147,7 +183,7 @@ def _with_test(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
     needed = [Ask(sizes.update), plan.baseline, *plan.selection()]
     for test in _shrinking(sizes.test, 1):
         cost = total(price, on_test(test))
-        rest = cost + total(price, needed)
+        rest = cost + total(price, needed) + plan.reserve
         most = TEST_SHARE if sizes.update else 1.0  # nothing else to spend it on
         if test and ledger.share(cost) <= most and ledger.fits(rest):
             return _noted(replace(plan, test=test), "test", test, sizes.test)
@@ -159,7 +195,8 @@ def _updates(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> int | No
     each = ledger.share(price(sizes.update))
     if not each:
         return None
-    rest = 1.0 - ledger.share(total(price, [plan.baseline, *plan.closing()]) + ledger.used)
+    other = total(price, [plan.baseline, *plan.closing()]) + plan.reserve
+    rest = 1.0 - ledger.share(other + ledger.used)
     return max(1, int(rest / each))
 
 

@@ -28,7 +28,9 @@ from bdpl_async.methods import searches
 from bdpl_async.plan import Plan, Sizes, make_plan
 from bdpl_async.probing import probe
 from bdpl_async.records import Example, Price, Prompt, Request
+from bdpl_async.saving.diary import Diary
 from bdpl_async.scorer import Capabilities, Probing, Scorer, capabilities_of
+from bdpl_async.stake import Stake
 from bdpl_async.task import Split, Task
 from bdpl_async.terms import Terms
 from bdpl_async.unbuilt import refuse_unbuilt
@@ -56,6 +58,7 @@ class Session:
         config: Config,
         *,
         cache: Cache | None = None,
+        diary: Diary | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Session:
         """Put the task in front of the model; nothing is sent.
@@ -81,9 +84,10 @@ class Session:
             rpm=model.rpm,
             tpm=model.tpm,
             price=_price(config, scorer.name, capabilities),
+            local=capabilities.local,
         )
         ledger = Ledger(Budget(**config.budget.model_dump()))
-        channel = Channel(scorer.name, ledger, terms, clock=clock)
+        channel = Channel(scorer.name, ledger, terms, diary=diary, clock=clock)
         gate = Gate(scorer, task.words, channel, capabilities, cache)
         return cls(task, config, gate, scorer)
 
@@ -141,7 +145,16 @@ class Session:
             probes = gate.capabilities.probes
             used = gate.forecast.cost(2 * probes)
             used = Amount(probes, used.prompts, used.tokens, used.usd)
-        return make_plan(self._sizes(), budget or gate.ledger.budget, gate.forecast.cost, used)
+        granted = budget or gate.ledger.budget
+        return make_plan(self._sizes(), granted, gate.forecast.cost, used, self._stake())
+
+    def _stake(self) -> Stake | None:
+        """What a kill may cost of the user's grant; None for nothing."""
+        gate, capabilities = self.gate, self.gate.capabilities
+        if not Stake.needed(gate.ledger.budget, local=capabilities.local):
+            return None
+        most, batch = capabilities.concurrency, capabilities.batch
+        return Stake(gate.ledger.budget, most, batch, gate.forecast.held)
 
     def _sizes(self) -> Sizes:
         settings, dev, test = self.config.optimizer, len(self.task.dev), len(self.task.test)

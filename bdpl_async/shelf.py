@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bdpl_async.caching.cache import Cache, Entry, digest
 from bdpl_async.records import Text
@@ -36,10 +36,11 @@ class Shelf:
         self._keys.update({text: key for text, key in keys.items() if text not in found})
         return found
 
-    def put(self, text: Text, entry: Entry) -> None:
-        """Keep a paid answer."""
+    def put(self, entries: Mapping[Text, Entry]) -> None:
+        """Keep paid answers."""
         if self.cache is not None:
-            self.cache.put(self._keys.get(text) or self._key(text), entry)
+            for text, entry in entries.items():
+                self.cache.put(self._keys.get(text) or self._key(text), entry)
 
     def forget(self, texts: Sequence[Text]) -> None:
         """These texts are no longer being asked."""

@@ -7,7 +7,7 @@ a run, so that nothing is added to the way of a request.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bdpl_async.budget import Amount
@@ -27,7 +27,7 @@ class Spending:
         train: the updates.
         dev: choosing the prompt, the empty prompt's score included.
         test: both final scores.
-        failed: requests without an answer, in whichever part.
+        failed: requests without an answer, in whichever part; those cut off with their process too.
         saved: what the cache answered, at what it had cost; not spent.
     """
 
@@ -67,11 +67,27 @@ class SpendingWatch:
     def spending(self) -> Spending:
         """All so far."""
         self.enter(self._part)
-        traffic = self._channel.traffic
-        saved = self._channel.ledger.replayed
-        return Spending(**self._parts, probe=traffic.probed, failed=traffic.wasted, saved=saved)
+        traffic, ledger = self._channel.traffic, self._channel.ledger
+        failed, saved = traffic.wasted + ledger.crashed, ledger.replayed
+        return Spending(**self._parts, probe=traffic.probed, failed=failed, saved=saved)
 
     def _paid(self) -> Amount:
         """For answers to texts: neither to a probe nor for nothing."""
-        traffic = self._channel.traffic
-        return self._channel.ledger.spent - traffic.wasted - traffic.probed
+        traffic, ledger = self._channel.traffic, self._channel.ledger
+        return ledger.spent - ledger.crashed - traffic.wasted - traffic.probed
+
+    def snapshot(self) -> dict[str, Any]:
+        """All so far, as JSON."""
+        self.enter(self._part)
+        parts = {part: astuple(amount) for part, amount in self._parts.items()}
+        return {"part": self._part, "parts": parts}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Be as at `snapshot`; the books are by now.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        parts = snapshot["parts"]
+        self._parts = {part: Amount.of(parts[part]) for part in self._parts}
+        self._part, self._seen = str(snapshot["part"]), self._paid()

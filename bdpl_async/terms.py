@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
+from typing import Any, Final
 
-from bdpl_async.budget import Amount
+from bdpl_async.budget import Amount, Ledger
 from bdpl_async.latency import Latencies
 from bdpl_async.records import Price
 from bdpl_async.result import Totals
 
 __all__ = ["Terms", "Traffic"]
+
+COUNTS: Final = (
+    "prompt_tokens",
+    "completion_tokens",
+    "retries",
+    "failures",
+    "failed",
+    "lost",
+    "answers",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +35,7 @@ class Terms:
         rpm: requests a minute.
         tpm: tokens a minute.
         price: USD per million tokens, where it is known.
+        local: the model runs in this process: what is cut off with it was not spent.
     """
 
     concurrency: int = 64
@@ -31,6 +44,7 @@ class Terms:
     rpm: float | None = None
     tpm: float | None = None
     price: Price | None = None
+    local: bool = False
 
 
 @dataclass(slots=True)
@@ -56,12 +70,13 @@ class Traffic:
         self.wasted += amount
         self.prompt_tokens += amount.tokens
 
-    def totals(self, spent: Amount, cache_hits: int, seconds: float) -> Totals:
+    def totals(self, ledger: Ledger, cache_hits: int, seconds: float) -> Totals:
         """Everything consumed, in the form of a result."""
+        spent = ledger.spent
         return Totals(
             requests=spent.requests,
             prompts=spent.prompts,
-            prompt_tokens=self.prompt_tokens,
+            prompt_tokens=self.prompt_tokens + ledger.crashed.tokens,
             completion_tokens=self.completion_tokens,
             usd=spent.usd,
             cache_hits=cache_hits,
@@ -69,3 +84,20 @@ class Traffic:
             failures=self.failures,
             seconds=seconds,
         )
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of it, as JSON."""
+        counts = {name: getattr(self, name) for name in COUNTS}
+        parts = {"wasted": astuple(self.wasted), "probed": astuple(self.probed)}
+        return {**counts, **parts, "latencies": self.latencies.snapshot()}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Be as at `snapshot`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        for name in COUNTS:
+            setattr(self, name, int(snapshot[name]))
+        self.wasted, self.probed = Amount.of(snapshot["wasted"]), Amount.of(snapshot["probed"])
+        self.latencies.restore(snapshot["latencies"])

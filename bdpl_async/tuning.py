@@ -1,24 +1,26 @@
-"""`tune`: a whole run as one call."""
+"""`tune` and `resume`: a whole run as one call."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from bdpl_async.budget import Budget
 from bdpl_async.caching.cache import Cache
 from bdpl_async.caching.file import open_cache
 from bdpl_async.config import Config
-from bdpl_async.events import Event, Finished
+from bdpl_async.errors import StorageError
+from bdpl_async.events import Evaluated, Event, Finished, Step
+from bdpl_async.kept import finished, read_run
 from bdpl_async.result import Result
 from bdpl_async.run import Run
 from bdpl_async.rundir import RunDir, refuse_taken
 from bdpl_async.scorer import Keyed, Scorer
 from bdpl_async.task import Task
 
-__all__ = ["follow", "opened", "tune"]
+__all__ = ["follow", "opened", "resume", "tune"]
 
 Listener = Callable[[Event], None]
 
@@ -50,14 +52,42 @@ async def tune(
         ProviderError: the model's side gave up.
     """
     config = _configured(task.config, scorer.name, budget, seed, optimizer)
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        refuse_taken(folder)
+    if out is not None:
+        refuse_taken(Path(out))
     if config.run.seed != task.config.run.seed:  # its own dev split and k-shot draw follow the seed
         task = Task.from_config(config, Path.cwd())
-    async with opened(config, scorer) as cache:
-        run = await Run.open(task, scorer, config, cache=cache)
-        return await follow(run, folder, on_event or (lambda event: None))
+    task = replace(task, config=config)
+    folder = None if out is None else RunDir(Path(out), config)
+    with folder or nullcontext():
+        async with opened(config, scorer) as cache:
+            run = await Run.open(task, scorer, cache=cache, folder=folder)
+            return await follow(run, folder, on_event or _ignored)
+
+
+async def resume(out: str | Path, scorer: Scorer, *, on_event: Listener | None = None) -> Result:
+    """Go on with a run that was stopped, killed or crashed; the result is as if it never had been.
+
+    Args:
+        out: its RUN_DIR. Where the run is finished, nothing is asked and nothing changed.
+        scorer: the same model.
+        on_event: called with every event from here on.
+
+    Raises:
+        UsageError: there is no run, another process works on it, or data, task or model changed.
+        ProviderError: the model's side gave up.
+    """
+    path = Path(out)
+    if finished(path):
+        return read_run(path).result
+    task = Task.from_toml(path / "run.toml")
+    with RunDir(path, task.config, resumed=True) as folder:
+        async with opened(task.config, scorer) as cache:
+            run = await Run.open(task, scorer, cache=cache, folder=folder)
+            return await follow(run, folder, on_event or _ignored)
+
+
+def _ignored(event: Event) -> None:
+    """Nobody listens."""
 
 
 @asynccontextmanager
@@ -75,19 +105,40 @@ async def opened(config: Config, scorer: Scorer) -> AsyncIterator[Cache | None]:
             await cache.close()
 
 
-async def follow(run: Run, out: Path | None, on_event: Listener) -> Result:
-    """Drive `run` to its end, write RUN_DIR if `out` names one, pass every event on."""
-    recorder = nullcontext() if out is None else RunDir(out, run.config)
-    with recorder as folder:
-        async for event in run.events():
-            if folder is not None:
-                if isinstance(event, Finished):  # result.json comes last: with it, all is there
-                    folder.keep(run.documents())
-                folder.write(event)
-            on_event(event)
-            if isinstance(event, Finished):
-                result = event.result
+async def follow(run: Run, folder: RunDir | None, on_event: Listener) -> Result:
+    """Drive `run` to its end, keep all in its RUN_DIR if it has one, pass every event on.
+
+    Raises:
+        StorageError: the folder takes no more; the run has ended in good order.
+        BdplError: as `Run.events`.
+    """
+    lost: StorageError | None = None
+    async for event in run.events():
+        told: list[Event] = []
+        if isinstance(event, Finished):
+            result = event.result
+            try:
+                told = [] if folder is None else await folder.finish(event, run.documents())
+            except StorageError as error:
+                lost = error
+        elif folder is not None:
+            told = folder.write(event)
+            _save(run, folder, event)
+        for one in (*told, event) if isinstance(event, Finished) else (event, *told):
+            on_event(one)
+    if lost is not None:
+        raise lost
     return result
+
+
+def _save(run: Run, folder: RunDir, event: Event) -> None:
+    """Keep the state of the run where it can be taken up: after the baseline and each step."""
+    baseline = isinstance(event, Evaluated) and (event.split, event.role) == ("dev", "empty")
+    if isinstance(event, Step) or baseline:
+        try:
+            folder.save(run.steps, run.snapshot(), run.gate.known())
+        except StorageError as error:
+            run.gate.channel.refuse(error)
 
 
 def _configured(

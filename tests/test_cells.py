@@ -39,8 +39,8 @@ async def test_a_finished_cell_is_not_run_again(tmp_path: Path) -> None:
     assert again.result == first.result
 
 
-async def test_a_cell_that_was_cut_off_starts_over(tmp_path: Path) -> None:
-    """Without a result, or with an interrupted one, the cell is run anew, to the same end."""
+async def test_a_cell_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    """Without a result, or with an interrupted one, the cell comes to the same end."""
     connect = Connections()
     cell = Cell(Task.from_toml(write_task(tmp_path)), tmp_path / "cell")
     first = await run_cell(cell, connect)

@@ -141,8 +141,8 @@ async def test_every_attempt_is_seen() -> None:
     await ch.send(Script([bad, bad, bad, Answer()]), ONE)
     assert ch.ledger.spent == Amount(4, 1, 7)
     assert ch.traffic.retries == ch.traffic.failures == 3
-    assert [retry.attempt for retry in ch.retries] == [2, 3, 4]
-    assert all(retry.reason == "busy" for retry in ch.retries)
+    assert [retry.attempt for retry in ch.again.retries] == [2, 3, 4]
+    assert all(retry.reason == "busy" for retry in ch.again.retries)
     assert clock.slept == sorted(clock.slept)
     assert len(clock.slept) == 3
 
@@ -164,7 +164,7 @@ async def test_a_wait_before_another_try_can_be_seen() -> None:
         if not seen:
             for part in (0.0, 30.0):
                 await clock.sleep(part)
-                seen.append(line.limiter.standing.paused(line.pauses, line.elapsed))
+                seen.append(line.limiter.standing.paused(line.again.pauses, line.elapsed))
         await clock.sleep(seconds)
 
     terms, ledger = Terms(), Ledger(Budget())
@@ -173,7 +173,7 @@ async def test_a_wait_before_another_try_can_be_seen() -> None:
     await line.send(script, ONE)
     assert {(s.waiting, s.obstacle) for s in seen} == {(1, "another try (rate limit)")}
     assert [s.seconds for s in seen] == pytest.approx([60.0, 30.0], rel=0.2)
-    assert line.limiter.standing.paused(line.pauses, line.elapsed).waiting == 0
+    assert line.limiter.standing.paused(line.again.pauses, line.elapsed).waiting == 0
 
 
 async def test_a_wait_of_hours_is_a_refusal() -> None:

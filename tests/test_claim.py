@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bdpl_async.errors import ConfigError
-from bdpl_async.studies.claim import Claim
+from bdpl_async.saving.claim import Claim
 
 
 def test_who_comes_second_is_refused(tmp_path: Path) -> None:

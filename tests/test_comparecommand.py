@@ -16,8 +16,8 @@ import pytest
 
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.records import Reply, Request
+from bdpl_async.saving.claim import Claim
 from bdpl_async.studies.boardfile import is_comparison, read_comparison
-from bdpl_async.studies.claim import Claim
 from bdpl_providers.simulated import Simulated
 from tests.faultserver import FaultServer, Manners
 from tests.test_cli import SLOW, environment

@@ -18,7 +18,8 @@ from bdpl_async.config import Config
 from bdpl_async.errors import BdplError
 from bdpl_async.intervals import wilson
 from bdpl_cli.commands import COMMANDS
-from bdpl_cli.main import UNBUILT
+
+UNBUILT: tuple[str, ...] = ()
 from bdpl_providers.roberta import BUILTIN
 from tests.faultserver import FaultServer, Manners
 from tests.newcomer import Newcomer, blocks, calls, lines

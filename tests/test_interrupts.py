@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from bdpl_cli import run as run_command
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
+from bdpl_cli.learn import UNSAVED
 from tests.workbench import command
 
 Capsys = pytest.CaptureFixture[str]
@@ -151,4 +151,4 @@ def test_before_anything_listens(capsys: Capsys, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("bdpl_async.task.Task.from_toml", press)
     done = command(capsys, "run", "reviews")
     assert (done.code, done.out) == (130, "")
-    assert done.err == f"bdpl-async: stopping; {run_command.UNSAVED}\n"
+    assert done.err == f"bdpl-async: stopping; {UNSAVED}\n"

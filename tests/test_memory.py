@@ -13,7 +13,7 @@ from bdpl_async.records import Score, Text
 def test_what_was_answered_or_failed_is_known() -> None:
     """An answer, an error, or nothing known."""
     memory, error = Memory(), RequestFailed("too long")
-    memory.keep(Text("a"), Entry(Score((-1.0,))))
+    memory.keep({Text("a"): Entry(Score((-1.0,)))})
     memory.fail(Text("b"), error)
     assert memory.recall(Text("a")) == Score((-1.0,))
     assert memory.recall(Text("b")) is error
@@ -23,19 +23,23 @@ def test_what_was_answered_or_failed_is_known() -> None:
 def test_label_mass_is_the_mean_of_what_is_told() -> None:
     """A model that tells no mass is not one of mass 0."""
     memory = Memory()
-    memory.keep(Text("a"), Entry(Score((-1.0,))))
+    memory.keep({Text("a"): Entry(Score((-1.0,)))})
     assert memory.mass is None
-    memory.keep(Text("b"), Entry(Score((-1.0,), mass=0.2)))
-    memory.keep(Text("c"), Entry(Score((-1.0,), mass=0.4)))
+    memory.keep({Text("b"): Entry(Score((-1.0,), mass=0.2))})
+    memory.keep({Text("c"): Entry(Score((-1.0,), mass=0.4))})
     assert memory.mass == pytest.approx(0.3)
 
 
-def test_failures_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run with ever new failures stays flat."""
-    monkeypatch.setattr("bdpl_async.memory.MOST_FAILED", 3)
+def test_what_was_asked_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with ever new texts stays flat, and forgets ask by ask: the order of answers is moot."""
+    monkeypatch.setattr("bdpl_async.memory.CAPACITY", 3)
     memory = Memory()
-    for number in range(10):
-        memory.fail(Text(str(number)), RequestFailed("no"))
-    known = [number for number in range(10) if memory.recall(Text(str(number))) is not None]
-    assert 9 in known
-    assert len(known) <= 3
+    for number in range(5):
+        first, second = Text(f"{number}a"), Text(f"{number}b")
+        memory.ask([first, second], 0.0)
+        memory.fail(second, RequestFailed("no"))
+        memory.keep({first: Entry(Score((-1.0,)))})
+        memory.done([first, second])
+    known = [n for n in range(5) for c in "ab" if memory.recall(Text(f"{n}{c}")) is not None]
+    assert known == [3, 3, 4, 4]
+    assert memory.asked == 10

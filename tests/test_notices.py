@@ -240,12 +240,12 @@ class Hesitant(Shy):
         return self.capabilities
 
 
-@pytest.mark.parametrize("last", [float("inf"), 37], ids=["goes on", "ends"])
+@pytest.mark.parametrize("last", [float("inf"), 33], ids=["goes on", "ends"])
 async def test_events_are_in_order_of_time_whatever_happens(
     tmp_path: Path, last: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retries while probing, and before the budget's end is told, are no exception."""
-    monkeypatch.setattr("bdpl_async.channel.wait", lambda *_: 0.0)
+    monkeypatch.setattr("bdpl_async.again.wait", lambda *_: 0.0)
     task = Task.from_toml(
         write_task(tmp_path), overrides={"budget.requests": 40, "optimizer.steps": 100}
     )

@@ -216,7 +216,7 @@ async def test_a_run_at_the_released_settings_follows_the_reference(
         methods.append(released if setting.decay else handed)
         return methods[-1]
 
-    run = await Run.open(task, Scripted(), task.config, make=make)
+    run = await Run.open(task, Scripted(), make=make)
     number = 0
     async for event in run.events():
         if not isinstance(event, Step):

@@ -12,7 +12,8 @@ from pydantic_core import PydanticUndefined
 
 from bdpl_async.config import Config, ModelTable, OptimizerTable, builtin_tasks, load_config
 from bdpl_async.tasktable import HubTable
-from bdpl_cli.main import UNBUILT
+
+UNBUILT: tuple[str, ...] = ()
 from tests.workbench import command
 
 ROOT = Path(__file__).parents[1]

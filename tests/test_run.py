@@ -496,7 +496,7 @@ async def test_failures_that_pass_never_show(
     build: Build, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
 ) -> None:
     """Where every answer arrives in the end, the run is the one without failures, bit for bit."""
-    monkeypatch.setattr("bdpl_async.channel.wait", lambda *_: 0.0)
+    monkeypatch.setattr("bdpl_async.again.wait", lambda *_: 0.0)
     unlucky = random.Random(5)
 
     def hook(number: int, request: Request) -> None:
@@ -723,7 +723,7 @@ async def test_seconds_that_buy_no_update_are_too_few(build: Build) -> None:
     """When the pace is known and the time is short, the run says so and names the pace."""
     scorer = Clocked()
     task = build(budget__seconds=0.5)
-    run = await Run.open(task, scorer, task.config, clock=lambda: scorer.now)
+    run = await Run.open(task, scorer, clock=lambda: scorer.now)
     events, error = await collect(run)
     assert isinstance(error, BudgetTooSmall)
     assert "0.5 seconds is too small" in str(error)
@@ -735,7 +735,7 @@ async def test_seconds_are_divided_once_the_pace_is_known(build: Build) -> None:
     """Updates, dev and a part of a large test split all get their share of the time."""
     scorer = Clocked(batch=8)
     task = build(test=5000, budget__seconds=30.0)
-    run = await Run.open(task, scorer, task.config, clock=lambda: scorer.now)
+    run = await Run.open(task, scorer, clock=lambda: scorer.now)
     events, error = await collect(run)
     assert error is None
     result = run.result()
@@ -749,7 +749,7 @@ async def test_seconds_are_divided_once_the_pace_is_known(build: Build) -> None:
 async def test_a_cached_run_still_hears_a_halt(build: Build) -> None:
     """A run that asks nothing new any more ends when it is told to."""
     task = build(words=["well", "idle"], prompt__length=1, optimizer__steps=10**6)
-    run = await Run.open(task, simulated(), task.config)
+    run = await Run.open(task, simulated())
     asyncio.get_running_loop().call_later(0.3, run.gate.halt)
     events = [event async for event in run.events()]
     assert isinstance(events[-1], Finished)

@@ -44,14 +44,14 @@ def texts(*words: str) -> list[Text]:
 def test_what_was_put_is_found() -> None:
     """By a later run with the same scorer, and only that."""
     cache: Cache = MemoryCache()
-    shelf(cache).put(Text("one"), ENTRY)
+    shelf(cache).put({Text("one"): ENTRY})
     assert shelf(cache).find(texts("none", "one", "two")) == {Text("one"): ENTRY}
 
 
 def test_the_cache_sees_digests_only() -> None:
     """What an answer depends on is not readable there."""
     cache: MemoryCache[bytes] = MemoryCache()
-    shelf(cache).put(Text("one"), ENTRY)
+    shelf(cache).put({Text("one"): ENTRY})
     assert cache.get_one(digest(f"one {LABELS}".encode())) == ENTRY
     assert len(cache) == 1
 
@@ -59,14 +59,14 @@ def test_the_cache_sees_digests_only() -> None:
 def test_other_label_words_are_another_question() -> None:
     """The label words stand in every key."""
     cache: Cache = MemoryCache()
-    shelf(cache).put(Text("one"), ENTRY)
+    shelf(cache).put({Text("one"): ENTRY})
     assert shelf(cache, labels=(" no", " yes")).find(texts("one")) == {}
 
 
 def test_texts_with_one_key_have_one_answer() -> None:
     """Where the scorer says that two texts are the same to it, an entry answers either."""
     cache: Cache = MemoryCache()
-    shelf(cache).put(Text("one"), ENTRY)
+    shelf(cache).put({Text("one"): ENTRY})
     assert shelf(cache).find(texts("ONE")) == {Text("ONE"): ENTRY}
     assert shelf(cache).find(texts("one", "ONE")) == dict.fromkeys(texts("one", "ONE"), ENTRY)
 
@@ -76,7 +76,7 @@ def test_a_scorer_that_says_nothing_has_no_shelf() -> None:
     cache: MemoryCache[bytes] = MemoryCache()
     bare = shelf(cache, Secretive())
     assert not isinstance(Secretive(), Keyed)
-    bare.put(Text("one"), ENTRY)
+    bare.put({Text("one"): ENTRY})
     bare.forget(texts("one"))
     assert bare.cache is None
     assert (len(cache), bare.find(texts("one"))) == (0, {})
@@ -86,7 +86,7 @@ def test_without_a_cache_nobody_asks_for_keys() -> None:
     """A key costs time."""
     scorer = Open()
     bare = shelf(None, scorer)
-    bare.put(Text("one"), ENTRY)
+    bare.put({Text("one"): ENTRY})
     assert bare.find(texts("one")) == {}
     assert scorer.asked == 0
 
@@ -96,9 +96,9 @@ def test_a_key_is_made_once_while_a_text_is_asked() -> None:
     scorer, cache = Open(), MemoryCache[bytes]()
     held = shelf(cache, scorer)
     held.find(texts("one", "two"))
-    held.put(Text("one"), ENTRY)
+    held.put({Text("one"): ENTRY})
     assert scorer.asked == 2
     held.forget(texts("one", "two", "never asked"))
-    held.put(Text("one"), ENTRY)
+    held.put({Text("one"): ENTRY})
     assert scorer.asked == 3
     assert len(cache) == 1

@@ -42,7 +42,7 @@ async def test_a_person_is_told_of_long_waits(
 ) -> None:
     """The reason of a wait of a second or more stands on stderr, cut short; others are silent."""
     line = channel()
-    line.retries += [Retry(0.0, 2, 0.2, "soon"), Retry(0.0, 3, 20.0, "busy " * 100)]
+    line.again.retries += [Retry(0.0, 2, 0.2, "soon"), Retry(0.0, 3, 20.0, "busy " * 100)]
     await told(line, monkeypatch)
     said = capsys.readouterr().err
     assert "soon" not in said
@@ -54,7 +54,7 @@ async def test_a_person_is_told_of_long_waits(
 async def test_what_is_told_is_still_an_event() -> None:
     """Retries of the probe stay where the run finds them."""
     line = channel()
-    line.retries.append(Retry(0.0, 2, 20.0, "busy"))
+    line.again.retries.append(Retry(0.0, 2, 20.0, "busy"))
     async with waiting.telling(line):
         await asyncio.sleep(0)
-    assert len(line.retries) == 1
+    assert len(line.again.retries) == 1

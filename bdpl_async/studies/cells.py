@@ -1,12 +1,11 @@
 """One run among many: a cell of a comparison or a grid, done once and then read back.
 
-A cell that came to its end is not run again; one that was cut off starts over, and what it had
-paid for comes from the cache. Knows no provider: whoever calls says how to connect.
+A cell that came to its end is not run again; one that was cut off goes on where it was. Knows no
+provider: whoever calls says how to connect.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from bdpl_async.errors import BdplError, ConfigError
 from bdpl_async.events import Event
 from bdpl_async.kept import Kept, finished, read_run
 from bdpl_async.run import Run
+from bdpl_async.rundir import RunDir
 from bdpl_async.scorer import Scorer
 from bdpl_async.studies.reopening import same_data
 from bdpl_async.task import Task
@@ -65,12 +65,12 @@ async def run_cell(
     """
     if (there := find_cell(cell)) is not None:
         return there
-    if exists(cell.out / "run.toml"):  # a run of this very cell that was cut off
-        shutil.rmtree(cell.out)
-    async with connect(cell.config) as scorer, opened(cell.config, scorer) as cache:
-        run = await Run.open(cell.task, scorer, cache=cache)
-        on_open(run)
-        await follow(run, cell.out, on_event)
+    cut_off = exists(cell.out / "run.toml")  # a run of this very cell
+    with RunDir(cell.out, cell.config, resumed=cut_off) as folder:
+        async with connect(cell.config) as scorer, opened(cell.config, scorer) as cache:
+            run = await Run.open(cell.task, scorer, cache=cache, folder=folder)
+            on_open(run)
+            await follow(run, folder, on_event)
     return read_run(cell.out)
 
 

@@ -16,7 +16,7 @@ import orjson
 
 from bdpl_async.kept import Kept
 from bdpl_async.methods import searches
-from bdpl_async.rundir import write_atomically
+from bdpl_async.saving.durable import write_atomically
 from bdpl_async.studies.arms import Arm
 from bdpl_async.studies.boardjson import SCHEMA, document
 from bdpl_async.studies.boardsheet import sheets

@@ -23,8 +23,9 @@ from bdpl_async.data.textfile import exists
 from bdpl_async.errors import ConfigError
 from bdpl_async.evaluation import Evaluation
 from bdpl_async.result import Result
-from bdpl_async.rundir import refuse_taken, write_atomically
-from bdpl_async.studies.claim import Claim
+from bdpl_async.rundir import refuse_taken
+from bdpl_async.saving.claim import Claim
+from bdpl_async.saving.durable import write_atomically
 from bdpl_async.studies.grid import Sweep
 from bdpl_async.studies.gridfile import read_sweep
 from bdpl_async.studies.spreadsheet import shown

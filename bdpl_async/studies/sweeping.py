@@ -234,7 +234,8 @@ async def _rehearse(task: Task, scorer: Scorer) -> None:
             "budget": config.budget.model_copy(update={"seconds": None}),
         }
     )
-    await Run.open(task, scorer if capabilities_of(scorer).local else StandIn(scorer), unhurried)
+    asked = scorer if capabilities_of(scorer).local else StandIn(scorer)
+    await Run.open(replace(task, config=unhurried), asked)
 
 
 def _bare(config: Config) -> Config:

@@ -78,9 +78,9 @@ COMMANDS = {
     ),
     "resume": _Command(
         "resume:resume",
-        "RUN_DIR",
+        "RUN_DIR [OPTIONS]",
         START,
-        "Go on with a stopped run (not built yet).",
+        "Go on with a run that was stopped, killed or crashed.",
         ("resume runs/tickets",),
     ),
     "report": _Command(

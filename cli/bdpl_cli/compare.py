@@ -124,8 +124,8 @@ def _folder(task: str, overrides: Mapping[str, Value]) -> Path:
 
 async def _compared(arms: Sequence[Arm], out: Path, teller: Teller) -> Scoreboard | None:
     """Run what is not there yet, and write comparison.json; None if a signal ended it before."""
+    from bdpl_async.saving.claim import Claim
     from bdpl_async.studies.arms import rehearse
-    from bdpl_async.studies.claim import Claim
     from bdpl_async.studies.scoreboard import scoreboard
     from bdpl_cli.connecting import connected
 

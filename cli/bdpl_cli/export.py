@@ -119,7 +119,7 @@ def _write(file: Path, content: bytes, ours: bytes | None) -> None:
         ConfigError: it cannot be written, or is not to be replaced.
     """
     from bdpl_async.errors import ConfigError
-    from bdpl_async.rundir import write_atomically
+    from bdpl_async.saving.durable import write_atomically
 
     hint = "give another name as -o"
     try:

@@ -62,6 +62,11 @@ class Interrupt:
         for number in self._watched:
             self._watch(number)
 
+    @property
+    def asked(self) -> bool:
+        """Whether a first signal came, and so whether it was said how to go on."""
+        return self._since is not None
+
     def first(self) -> None:
         """Stop sending, and leave at once when a signal comes again."""
         if self._since is not None:

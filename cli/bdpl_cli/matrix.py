@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bdpl_async.data.datafile import sha256_of
 from bdpl_async.errors import ConfigError
-from bdpl_async.rundir import write_atomically
+from bdpl_async.saving.durable import write_atomically
 from bdpl_async.studies.spreadsheet import shown
 from bdpl_async.studies.transferring import Column, Entry, Mark, split_of
 from bdpl_async.task import Task

@@ -42,6 +42,7 @@ __all__ = [
     "InitOptions",
     "Options",
     "ProbeOptions",
+    "ResumeOptions",
     "SweepOptions",
     "TransferOptions",
     "VocabOptions",
@@ -61,6 +62,16 @@ class Options(Cached, Data, Seed, Search, Server, Model):
     yes: Annotated[
         bool | None, option("yes", "Never ask; none but init ever does", OUTPUT, switch=True)
     ] = None
+
+
+PACE = ("api_key_env", "concurrency", "rpm", "tpm", "timeout")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@hiding("out", *(names(Data, Seed, Search, Server, Model) - {*PACE}))
+class ResumeOptions(Options):
+    """Of `resume`: how fast to go on; what would make it another run is refused by its key."""
 
 
 @Parameter(name="*")

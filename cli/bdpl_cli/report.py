@@ -110,7 +110,7 @@ def _refuse_other(file: Path) -> None:
 
 
 def _write(file: Path, page: bytes) -> None:
-    from bdpl_async.rundir import write_atomically
+    from bdpl_async.saving.durable import write_atomically
 
     try:
         write_atomically(file, page)

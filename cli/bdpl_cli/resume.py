@@ -1,29 +1,43 @@
-"""``bdpl-async resume``: not built yet; says what does the same until it is."""
+"""``bdpl-async resume``: go on with a run that was stopped, killed or crashed."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from bdpl_cli.interrupts import INTERRUPTED, finish
+from bdpl_cli.learn import learn
+from bdpl_cli.options import ResumeOptions
+from bdpl_cli.stderr import say
+
 __all__ = ["resume"]
 
 
 def resume(
-    run: Annotated[Path, Parameter(name="RUN_DIR", help="The folder of a stopped run")], /
-) -> None:
-    """Go on with a stopped run.
+    run: Annotated[Path, Parameter(name="RUN_DIR", help="The folder of a stopped run")],
+    /,
+    *,
+    options: ResumeOptions = ResumeOptions(),  # noqa: B008  frozen
+) -> int:
+    """Go on with a stopped run, to the result that it would have had if nothing had stopped it.
 
-    Raises:
-        ConfigError: always, for now.
+    Nothing is asked again that was answered, and the budget goes on as well. A finished run is left
+    as it is.
     """
-    from bdpl_async.errors import ConfigError
+    from bdpl_async.kept import finished, read_run, refuse_no_run
+    from bdpl_async.task import Task
+    from bdpl_cli.plaintext import clean
 
-    again = ["bdpl-async", "run", str(run / "run.toml"), "--out", f"{run}-again"]
-    raise ConfigError(
-        "resume is not built yet",
-        hint="until then run it anew in another folder; what was paid for comes from the cache,"
-        f" free:\n    {shlex.join(again)}",
-    )
+    refuse_no_run(run)
+    if finished(run):
+        prompt = read_run(run).result.prompt
+        say(
+            f"bdpl-async: {clean(str(run))}: finished, there is nothing to go on with",
+            clean(prompt),
+        )
+        return 0
+    task = Task.from_toml(run / "run.toml", overrides=options.overrides())
+    result = finish(learn(task, run, resumed=True))
+    return INTERRUPTED if result.stop_reason == "interrupted" else 0

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-from contextlib import AsyncExitStack
 from pathlib import Path
 from time import strftime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
+from bdpl_cli.interrupts import INTERRUPTED, finish
+from bdpl_cli.learn import UNSAVED, learn
 from bdpl_cli.options import Options
 from bdpl_cli.stderr import say
 
 if TYPE_CHECKING:
     from bdpl_async.config import Config
-    from bdpl_async.result import Result
-    from bdpl_async.task import Task
 
 __all__ = ["run"]
-
-UNSAVED = "the run had not begun, so there is nothing to go on with"
 
 
 def run(
@@ -40,32 +35,8 @@ def run(
     except KeyboardInterrupt:  # nobody listens to signals yet, and it would end without a word
         say(f"bdpl-async: stopping; {UNSAVED}")
         return INTERRUPTED
-    result = finish(_learn(loaded))
+    result = finish(learn(loaded, _run_dir(loaded.config)))
     return INTERRUPTED if result.stop_reason == "interrupted" else 0
-
-
-async def _learn(task: Task) -> Result:
-    from bdpl_async.run import Run
-    from bdpl_async.rundir import refuse_taken
-    from bdpl_async.tuning import follow, opened
-    from bdpl_cli.connecting import connected
-    from bdpl_cli.plaintext import clean
-    from bdpl_cli.views import watching
-    from bdpl_cli.waiting import loading, telling
-
-    out = _run_dir(task.config)
-    refuse_taken(out)
-    interrupt = Interrupt(UNSAVED)
-    async with AsyncExitStack() as stack:
-        async with loading(task.config.model.name):
-            scorer = await stack.enter_async_context(connected(task.config))
-        cache = await stack.enter_async_context(opened(task.config, scorer))
-        learning = await Run.open(task, scorer, cache=cache, probing=telling)
-        interrupt.halt, interrupt.saved = learning.gate.halt, clean(str(out))
-        interrupt.onward = clean(f"bdpl-async resume {shlex.quote(str(out))}")
-        ui = task.config.run.ui
-        listener = await stack.enter_async_context(watching(ui, out, learning.pulse, interrupt))
-        return await follow(learning, out, listener)
 
 
 def _run_dir(config: Config) -> Path:

@@ -14,7 +14,7 @@ from bdpl_cli.given import quiet
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.optionkeys import SEARCH, WHERE
 from bdpl_cli.options import PATHS, SweepOptions, Whole
-from bdpl_cli.stderr import say
+from bdpl_cli.stderr import say, warned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,9 @@ class _Teller:
         """What a run notes is told once in a sweep."""
         from bdpl_async.events import Note
 
-        if isinstance(event, Note) and event.message not in self._notes:
+        if not isinstance(event, Note) or warned(event.message):
+            return
+        if event.message not in self._notes:
             self._notes.add(event.message)
             self._say(f"note: {event.message}")
 
@@ -179,7 +181,7 @@ def _finish(folder: SweepDir, json: bool) -> None:
 
 def _draw(folder: SweepDir) -> bool:
     """Write sweep.svg; whether matplotlib is there to draw it."""
-    from bdpl_async.rundir import write_atomically
+    from bdpl_async.saving.durable import write_atomically
     from bdpl_cli.plots import draw
 
     try:

@@ -46,7 +46,7 @@ async def _tell(channel: Channel) -> None:
     told, patient = 0, True
     while True:
         await asyncio.sleep(TICK)
-        for retry in channel.retries[told:]:
+        for retry in channel.again.retries[told:]:
             told, patient = told + 1, False
             if retry.wait >= LONG_WAIT:
                 say(f"bdpl-async: {_short(retry.reason)}; again in {retry.wait:.0f} s")

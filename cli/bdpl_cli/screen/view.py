@@ -10,7 +10,18 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from bdpl_async.budget import Amount
-from bdpl_async.events import Evaluated, Event, Finished, Note, Probed, Retry, Started, Step
+from bdpl_async.events import (
+    Checkpoint,
+    Evaluated,
+    Event,
+    Finished,
+    Note,
+    Probed,
+    Resumed,
+    Retry,
+    Started,
+    Step,
+)
 from bdpl_async.pulse import Pulse
 from bdpl_async.result import Result
 from bdpl_cli.screen.curve import Curve, grown
@@ -94,6 +105,8 @@ def fold(view: View, item: Event | Pulse) -> View:
             kept = [s for s in view.scores if (s.split, s.role) != (item.split, item.role)]
             widest = max(view.widest, len(item.prompt))
             return replace(view, scores=(*kept, item)[-4:], widest=widest)
+        case Checkpoint() | Resumed():
+            return view
         case _:
             return _told(view, item)
 

@@ -24,7 +24,7 @@ class Claim:
         ConfigError: it cannot be written, or another process works there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hint: str = HINT) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
@@ -35,7 +35,7 @@ class Claim:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
-            raise ConfigError(f"{folder}: another process works there", hint=HINT) from None
+            raise ConfigError(f"{folder}: another process works there", hint=hint) from None
 
     def close(self) -> None:
         """Let others work in the folder."""

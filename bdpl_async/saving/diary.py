@@ -1,0 +1,182 @@
+"""What a run writes down before and after it spends, and what a resumed run hears of it again.
+
+    pick NAME      a decision: the plan, the size of an update, how many finalists
+    ask MARK       texts are asked for; MARK says which
+      sent, paid, fail, cut, hit, tell    what it does to the books, see `bdpl_async.books`
+      text         what became of texts
+    tape, seen, anew     pieces of a probe, its end, and that it is made again
+
+A resumed run decides and asks again from its checkpoint on, in the same order, since every random
+number comes from the seed. As long as the diary knows what came of it, it is told, and nothing is
+sent; the books change at each ask as they did then. So it comes to the very point where the run
+was cut off, whatever the time and the order in which answers came.
+
+Without a journal it writes nothing and knows nothing: a run without RUN_DIR has that one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bdpl_async.budget import Amount
+from bdpl_async.errors import ConfigError, StorageError
+from bdpl_async.saving.journal import Journal, Record
+
+__all__ = ["Diary"]
+
+ENDS: Final = ("paid", "fail", "cut")
+PER_REQUEST: Final = 600  # bytes of room kept for what will be known of a request
+CHANGED: Final = "the run does not go the way it went: the program or one of its libraries changed"
+HINT: Final = (
+    "run it anew in another folder; what was paid for comes from the cache:"
+    " bdpl-async run RUN_DIR/run.toml --out ..."
+)
+
+
+@dataclass(slots=True)
+class _Scene:
+    """A decision or an ask, and what followed until the next one."""
+
+    head: Record
+    body: list[Record] = field(default_factory=list)
+
+
+class Diary:
+    """One run's.
+
+    Attributes:
+        opening: what was written before the first decision.
+        pieces: of a probe that did not come to its end.
+        seen: what the last probe that did has left, see `saw`.
+        anew: a probe that the cache had repeated is made after all.
+        elapsed: seconds of the run until the last record.
+    """
+
+    def __init__(self) -> None:
+        self.opening: list[Record] = []
+        self.pieces: list[bytes] = []
+        self.seen: Record | None = None
+        self.anew = False
+        self.elapsed = 0.0
+        self._journal: Journal | None = None
+        self._script: deque[_Scene] = deque()
+        self._owed = 0  # bytes that requests in flight will need
+        self._per_text = 0
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is written down."""
+        return self._journal is not None
+
+    @property
+    def journal(self) -> Journal | None:
+        """Where it is written."""
+        return self._journal
+
+    def open(self, journal: Journal, per_text: int) -> None:
+        """Write to `journal` from now on; a text's row takes `per_text` bytes at most."""
+        self._journal, self._per_text = journal, per_text
+
+    def continues(self, records: Iterable[Record]) -> None:
+        """Hear what was written since the checkpoint; requests without an end were cut off.
+
+        Raises:
+            IndexError, TypeError, ValueError: a record is not as it is written.
+        """
+        under_way: dict[int, Record] = {}
+        for record in records:
+            kind = record[0]
+            if kind in ("ask", "pick"):
+                self._script.append(_Scene(record))
+            else:
+                (self._script[-1].body if self._script else self.opening).append(record)
+            if kind in ("sent", "ask"):
+                self.elapsed = max(self.elapsed, float(record[-1]))
+            if kind == "sent":
+                under_way[record[1]] = record
+            elif kind in ENDS:
+                under_way.pop(record[1], None)
+            elif kind == "tape":
+                self.pieces.append(str(record[1]).encode())
+            elif kind == "seen":
+                self.seen, self.pieces, self.anew = record, [], False
+            elif kind == "anew":
+                self.anew = True
+        for number in under_way:
+            cut: Record = ["cut", number]
+            (self._script[-1].body if self._script else self.opening).append(cut)
+            self.note(*cut)
+
+    def note(self, *record: object) -> None:
+        """Write one line down, for which there is room."""
+        if self._journal is not None:
+            with suppress(StorageError):  # told by the next `sent`, before more is spent
+                self._journal.append(record)
+
+    def saw(self, record: str | None, replayed: list[float] | None) -> None:
+        """A probe came to its end.
+
+        Args:
+            record: from which it can be repeated, if it can.
+            replayed: what it had cost and taught, if the cache repeated it.
+        """
+        self.seen, self.pieces, self.anew = ["seen", record, replayed], [], False
+        self.note(*self.seen)
+
+    def sent(self, number: int, amount: Amount, now: float) -> None:
+        """A request leaves now.
+
+        Raises:
+            StorageError: it could not be written, or there is no room for what will come of it.
+        """
+        if self._journal is None:
+            return
+        owed = self._owed + PER_REQUEST + self._per_text * amount.prompts
+        self._journal.promise(owed)
+        numbers = amount.requests, amount.prompts, amount.tokens, amount.usd
+        self._journal.append(("sent", number, *numbers, now))
+        self._owed = owed
+
+    def ended(self, amount: Amount, *record: object) -> None:
+        """A request came to its end, in whatever way; it had been sent for `amount`."""
+        if self._journal is not None:
+            self._owed -= PER_REQUEST + self._per_text * amount.prompts
+            self.note(*record)
+
+    def ask(self, mark: str, now: float) -> list[Record]:
+        """Texts are about to be asked for; what came of it already.
+
+        Raises:
+            ConfigError: it was not these that were asked for.
+        """
+        if self._journal is None:
+            return []
+        if not self._script:
+            self.note("ask", mark, now)
+            return []
+        return self._next("ask", mark).body
+
+    def pick(self, name: str, make: Callable[[], Any]) -> Any:
+        """What was decided, else what `make` decides now: something that JSON can hold.
+
+        Raises:
+            ConfigError: something else was decided at this point.
+        """
+        if self._journal is None:
+            return make()
+        if not self._script:
+            value = make()
+            self.note("pick", name, value)
+            return value
+        return self._next("pick", name).head[2]
+
+    def _next(self, kind: str, what: str) -> _Scene:
+        scene = self._script.popleft()
+        if scene.head[:2] != [kind, what]:
+            folder = self._journal.path.parent if self._journal else ""
+            raise ConfigError(f"{folder}: {CHANGED}", hint=HINT)
+        return scene

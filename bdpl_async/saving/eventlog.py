@@ -1,0 +1,59 @@
+"""events.jsonl: what a run said, a line each; a log that cannot be written stops nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from bdpl_async.events import Event, to_json
+
+__all__ = ["FILE", "EventLog"]
+
+FILE: Final = "events.jsonl"
+
+
+class EventLog:
+    """The log of one run, private to the user.
+
+    Args:
+        path: made if it is not there.
+        size: bytes of it that stand; what is behind them is cut off.
+
+    Attributes:
+        size: bytes so far.
+        trouble: why lines are missing, in one sentence; None where none is.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self.path = path
+        self.trouble: str | None = None
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = os.open(path, flags, 0o600)
+        os.fchmod(self._file, 0o600)
+        self.size = min(size, os.fstat(self._file).st_size)
+        os.ftruncate(self._file, self.size)
+
+    def write(self, event: Event) -> None:
+        """Append a line, or remember why not; a later one may be written again."""
+        line = orjson.dumps(to_json(event), option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            written = os.pwrite(self._file, line, self.size)
+            if written == len(line):
+                self.size += written
+                return
+            os.ftruncate(self._file, self.size)  # a part of a line would spoil the next one
+            reason = "it took a part of a line only"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        if self.trouble is None:
+            self.trouble = f"{self.path}: cannot be written ({reason}): the log misses some events"
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
