@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from bdpl_async.caching.cache import Entry, digest
@@ -17,6 +20,20 @@ from bdpl_async.caching.row import Row, packed
 from bdpl_async.records import Score
 
 ROOT = Path(__file__).parent.parent
+
+# Words for `unshare -rm sh -c`: mount on the folder that comes first, then run what comes after.
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+SMALL = 'mount -t tmpfs -o size=256k small "$0" && exec "$@"'
+FULL = SMALL.replace("exec", "! dd if=/dev/zero of=$0/junk 2>/dev/null && exec")
+
+
+@cache
+def can_mount() -> bool:
+    """Whether this user may have file systems of his own."""
+    if shutil.which("unshare") is None:
+        return False
+    words = ["unshare", "-rm", "sh", "-c", SMALL, tempfile.gettempdir(), "true"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def entry(value: float = -1.0) -> Entry:

@@ -89,7 +89,7 @@ async def test_a_file_that_cannot_be_read_now_is_tried_again(
     """A failing read is a miss, is told, and after a rest the file serves again."""
     known = await filled(path)
     now = [1000.0]
-    cache = CacheFile(path, clock=lambda: now[0])
+    cache = CacheFile(path, ticks=lambda: now[0])
 
     def failing(self: Table, wanted: Sequence[bytes]) -> dict[bytes, Entry]:
         raise sqlite3.OperationalError("disk I/O error")

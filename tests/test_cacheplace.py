@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -162,3 +164,26 @@ async def test_another_schema_is_set_aside(path: Path, version: int) -> None:
     with sqlite3.connect(aside) as db:
         assert db.execute("SELECT count(*) FROM answers").fetchone() == (3,)
     db.close()
+
+
+async def test_a_file_system_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network disks refuse every lock: the file serves without."""
+
+    def refuse(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    known = await filled(path)
+    assert len(await content(path, known)) == 3
+
+
+def test_a_lock_that_went_with_its_folder(path: Path) -> None:
+    """Who holds a lock that nobody else can see holds the new one from the next opening on."""
+    place = Place(path)
+    place.prepare()
+    place.hold()
+    path.with_name("cache.db.lock").unlink()
+    place.hold()
+    with path.with_name("cache.db.lock").open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    place.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bdpl_async.caching import upkeep
 from bdpl_async.caching import writer as cachewriter
 from bdpl_async.caching.file import CacheFile
 from bdpl_async.caching.row import Row
@@ -92,7 +94,7 @@ async def test_the_log_is_brought_in_while_writing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checkpoints happen beside the writing, so that the log does not grow with the run."""
-    monkeypatch.setattr(cachewriter, "CHECKPOINT", 200)
+    monkeypatch.setattr(upkeep, "CHECKPOINT", 200)
     cache = CacheFile(path)
     wal = Path(f"{path}-wal")
     for round_ in range(40):
@@ -135,6 +137,8 @@ def breaking(monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[bool]:
         sqlite3.OperationalError("database or disk is full"),
         sqlite3.OperationalError("attempt to write a readonly database"),
         sqlite3.OperationalError("database is locked"),
+        sqlite3.OperationalError("locking protocol"),
+        OSError(122, "Disk quota exceeded"),
         OSError(28, "No space left on device"),
     ],
 )
@@ -168,6 +172,70 @@ async def test_what_was_never_written_is_counted(
         cache.put(key, entry())
     await cache.close()
     assert "7 answers were not saved" in str(cache.trouble)
+
+
+async def test_what_waits_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that stays full takes no more memory than `MOST` entries; the rest is counted."""
+    monkeypatch.setattr(cachewriter, "MOST", 100)
+    broken = breaking(monkeypatch, sqlite3.OperationalError("database or disk is full"))
+    cache = CacheFile(path)
+    for key in keys(130):
+        cache.put(key, entry())
+    await until(lambda: cache.trouble is not None)
+    assert len(cache.get(keys(130))) == 100
+    broken.clear()
+    await until(lambda: cache.trouble is None)
+    await cache.close()
+    assert "30 answers were not saved" in str(cache.trouble)
+    assert len(await content(path, keys(130))) == 100
+
+
+async def test_the_newest_record_outlives_a_trouble(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of records that waited together the last is written; of entries the first."""
+    broken = breaking(monkeypatch, sqlite3.OperationalError("database or disk is full"))
+    cache = CacheFile(path)
+    for value in (-1.0, -9.0):
+        cache.remember(b"record", f"{value}".encode())
+        cache.put(b"entry", entry(value))
+        await asyncio.sleep(0.05)
+    broken.clear()
+    await until(lambda: cache.trouble is None)
+    await cache.close()
+    again = CacheFile(path)
+    assert again.recall(b"record") == b"-9.0"
+    assert again.get([b"entry"]) == {b"entry": entry(-1.0)}
+    await again.close()
+
+
+async def test_a_dead_disk_does_not_hold_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that never comes back: closing gives up, and says how many answers that cost."""
+    monkeypatch.setattr(cachewriter, "GIVE_UP", 0.05)
+    back = threading.Event()
+    monkeypatch.setattr(Table, "write", lambda *_: back.wait(5))
+    cache = CacheFile(path)
+    for key in keys(2):
+        cache.put(key, entry())
+    await asyncio.wait_for(cache.close(), 2)
+    assert cache.trouble == f"the cache {path} does not answer; 2 answers were not saved"
+    back.set()
+
+
+async def test_what_is_written_reaches_the_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is synced after a batch, so that a power cut costs no old answer."""
+    synced: list[int] = []
+    monkeypatch.setattr("os.fdatasync", lambda file: synced.append(os.fstat(file).st_ino))
+    cache = CacheFile(path)
+    for name in (b"one", b"two"):
+        synced.clear()
+        cache.put(name, entry())
+        await until(lambda: synced == [os.stat(f"{path}-wal").st_ino])
+    await cache.close()
 
 
 async def test_a_disk_that_is_really_full(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bdpl_async.caching.opening import open_to_read, open_to_write
 from bdpl_async.caching.place import InUse, Place
 from bdpl_async.caching.row import unpacked
 from bdpl_async.caching.table import SCHEMA, Foreign, Table, Unreadable
@@ -144,7 +145,7 @@ def prune(
     with _held(path) as place:
         if place is None:
             return 0
-        with _opened(place) as table:
+        with _opened(place, open_to_write) as table:
             removed = 0
             if before is not None:
                 removed += _changed(table, "DELETE FROM answers WHERE created < ?", before)
@@ -171,14 +172,14 @@ def verify(path: Path, *, repair: bool = False) -> Verdict:
         if place is None:
             return Verdict(path)
         try:
-            with _connected(place) as table:
+            with _connected(place, open_to_write if repair else open_to_read) as table:
                 return _checked(place, table, repair=repair)
         except Unreadable as error:
             found = error
         if not repair:
             return Verdict(place.path, damage=str(found))
         aside = place.replace(found.identity, found.kind)
-        with _connected(place) as table:
+        with _connected(place, open_to_write) as table:
             entries, bad = _salvage(table, aside) if aside else (_count(table), 0)
         return Verdict(place.path, entries, bad, str(found), repaired=True, aside=aside)
 
@@ -213,6 +214,7 @@ def _salvage(table: Table, aside: Path) -> tuple[int, int]:
 def _rows_of(path: Path, query: str) -> Iterator[Found]:
     """As many rows as come before the first unreadable page."""
     db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    db.text_factory = bytes  # of a row that we did not write
     try:
         with suppress(sqlite3.Error):
             yield from db.execute(query)
@@ -235,7 +237,6 @@ def _held(path: Path) -> Iterator[Place | None]:
         if not place.path.exists():
             yield None
             return
-        place.hold()
         yield place
     except Foreign as error:
         raise ConfigError(f"{place.path}: {error}") from None
@@ -246,8 +247,8 @@ def _held(path: Path) -> Iterator[Place | None]:
 
 
 @contextmanager
-def _connected(place: Place) -> Iterator[Table]:
-    table = Table(place.path)
+def _connected(place: Place, way: Callable[[Place], Table]) -> Iterator[Table]:
+    table = way(place)
     try:
         yield table
     finally:
@@ -255,10 +256,10 @@ def _connected(place: Place) -> Iterator[Table]:
 
 
 @contextmanager
-def _opened(place: Place) -> Iterator[Table]:
+def _opened(place: Place, way: Callable[[Place], Table] = open_to_read) -> Iterator[Table]:
     """The table for those who only want a sound one."""
     try:
-        with _connected(place) as table, _judging(table):
+        with _connected(place, way) as table, _judging(table):
             yield table
     except Unreadable as error:
         raise ConfigError(

@@ -1,8 +1,8 @@
 """The cache that outlives a run: one private SQLite file that several processes may share.
 
-It is read on the loop, which is cheaper than to hand the question to a thread, and written behind.
+It is read while the loop waits, a quarter of a second at most, and written behind.
 A damaged file, or one of another schema, is set aside and begun anew; where the file cannot be
-used, the run goes on in memory and `trouble` says so.
+used, the run goes on in memory and `trouble` says so. One that may only be read is read.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bdpl_async.caching.access import may_write
 from bdpl_async.caching.cache import Cache, Entry, Kept, MemoryCache
+from bdpl_async.caching.opening import TROUBLES, reason_of
 from bdpl_async.caching.place import HINT, Place
-from bdpl_async.caching.table import Foreign, Table, Unreadable
-from bdpl_async.caching.writer import TROUBLES, Writer, reason_of, set_aside
+from bdpl_async.caching.reader import Reader
+from bdpl_async.caching.table import Foreign, Unreadable
+from bdpl_async.caching.writer import Writer, set_aside
 from bdpl_async.errors import ConfigError
 
 __all__ = ["CacheFile", "default_path", "open_cache"]
 
-REST = 1.0  # seconds without reading after the file could not be read
-PATIENCE = 0.25  # seconds that the loop waits for a file which another process has locked
+FIRST = 2.0  # seconds that a run waits at its start for a file which another process has locked
 
 
 def default_path() -> Path:
@@ -66,21 +68,22 @@ class CacheFile:
     Args:
         path: the file; made, with its folder, if it is not there. ``~`` is the user's home.
         clock: seconds since 1970, for the age of entries.
+        ticks: seconds that only grow, for what is waited for.
 
     Raises:
         ConfigError: no cache can ever be there: a folder, another program's database, ...
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._place = Place(path)
-        self._clock = clock
-        self._reading = threading.Lock()  # the writer takes it to set a damaged file aside
-        self._reader: Table | None = None
-        self._trouble: str | None = None
-        self._rests_until = 0.0
-        self._closed = False
         self._ending = threading.Lock()  # a cancelled close may be under way when another comes
         self._writer = Writer(self._place, clock, self._let_go)
+        self._reader = Reader(self._place, ticks, self._writer.report, self._is_mended)
         try:
             self._open_first()
         except BaseException:
@@ -95,7 +98,7 @@ class CacheFile:
     @property
     def trouble(self) -> str | None:
         """Why answers are kept in memory only at present, in one sentence."""
-        return self._writer.trouble or self._trouble
+        return self._writer.trouble or self._reader.trouble
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -119,14 +122,14 @@ class CacheFile:
     def _kept(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
         pending, writing = self._writer.waiting()
         if not pending and not writing:
-            return self._read(keys)
+            return self._reader.read(keys)
         found: dict[bytes, Kept] = {}
         for key in keys:
             kept = pending.get(key) or writing.get(key)
             if kept is not None:
                 found[key] = kept
         missing = [key for key in keys if key not in found]
-        return {**found, **self._read(missing)} if missing else found
+        return {**found, **self._reader.read(missing)} if missing else found
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Remember a paid answer: at once in memory, within 50 ms in the file."""
@@ -134,73 +137,33 @@ class CacheFile:
 
     async def close(self) -> None:
         """Return when everything is written; cancelled, it is written all the same."""
-        self._closed = True
         await asyncio.to_thread(self._finish)
+
+    def _let_go(self) -> None:
+        self._reader.let_go()
+
+    def _is_mended(self) -> bool:
+        return self._writer.damage is None
 
     def _finish(self) -> None:
         with self._ending:
             self._writer.finish()
-            self._let_go()
-            self._place.release()
-            self._trouble = None  # what counts in the end is whether all is written
-
-    def _let_go(self) -> None:
-        with self._reading:
-            self._drop()
-
-    def _drop(self) -> None:
-        if self._reader is not None:
             self._reader.close()
-            self._reader = None
+            self._place.release()
 
     def _open_first(self) -> None:
         """Nothing else has the file open yet, so a file that cannot serve is set aside here."""
         try:
             self._place.prepare()
-            self._place.hold()
             try:
-                self._reader = Table(self.path)
+                self._reader.open(FIRST)
             except Unreadable as error:
-                if note := set_aside(self._place, error):
+                if may_write(self.path) and (note := set_aside(self._place, error)):
                     self._writer.notes.append(note)
-                self._reader = Table(self.path)
-            self._reader.wait_at_most(PATIENCE)
+                self._reader.open(FIRST)
         except Foreign as error:
             raise ConfigError(f"run.cache: {self.path}: {error}", hint=HINT) from None
         except ConfigError:
             raise
         except (Unreadable, *TROUBLES) as error:
-            self._rest(error)
-
-    def _read(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
-        if not self._reading.acquire(blocking=False):
-            return {}  # the file is being set aside
-        try:
-            if self._reader is None and not self._reopened():
-                return {}
-            assert self._reader is not None  # noqa: S101  or it was not reopened
-            return self._reader.read(keys)
-        except Unreadable as error:
-            self._drop()
-            self._writer.report(error)
-        except TROUBLES as error:
-            self._drop()
-            self._rest(error)
-        finally:
-            self._reading.release()
-        return {}
-
-    def _reopened(self) -> bool:
-        """After a trouble the file is tried again, now and then; while it is mended, it is not."""
-        if self._closed or self._writer.damage is not None or self._clock() < self._rests_until:
-            return False
-        self._place.hold()
-        self._reader = Table(self.path, patience=PATIENCE)
-        self._trouble = None
-        return True
-
-    def _rest(self, error: Exception) -> None:
-        self._rests_until = self._clock() + REST
-        self._trouble = (
-            f"the cache {self.path} cannot be read ({reason_of(error)}): answers are kept in memory"
-        )
+            self._reader.rest(error)

@@ -11,9 +11,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 import time
 from pathlib import Path
 
+from bdpl_async.caching.access import may_write
 from bdpl_async.caching.table import Identity, identity_of
 from bdpl_async.errors import ConfigError
 
@@ -49,6 +51,7 @@ class Place:
         except (OSError, ValueError, RuntimeError) as error:
             raise _unusable(path, error) from None
         self._lock: int | None = None
+        self._opening = threading.Lock()  # whoever reads and whoever writes hold it as one
 
     def prepare(self) -> None:
         """Make the file, empty, and its folder, if they are not there; nobody else may read them.
@@ -72,11 +75,13 @@ class Place:
 
         Raises:
             InUse: somebody is setting it aside, and does not finish.
+            OSError: too many files are open.
         """
-        if self._lock is None:
-            with contextlib.suppress(OSError):  # a folder we may only read needs no lock
-                name = f"{self.path}.lock"
-                self._lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with self._opening:
+            if self._lock is not None and not self._is_current(self._lock):
+                self.release()  # it went with its folder
+            if self._lock is None:
+                self._lock = self._lock_file()
         deadline = time.monotonic() + PATIENCE
         while not self._locked(fcntl.LOCK_SH):
             if time.monotonic() > deadline:
@@ -134,6 +139,21 @@ class Place:
             made = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             os.fchmod(made, 0o600)  # whatever the umask; SQLite gives its log the same rights
             os.close(made)
+
+    def _lock_file(self) -> int | None:
+        """None in a folder, or on a disk, that takes no such file: nothing is held there."""
+        ours = not self.path.exists() or may_write(self.path)  # its owner could not open one of us
+        for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY) if ours else (os.O_RDONLY,):
+            try:
+                return os.open(f"{self.path}.lock", flags | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise
+        return None
+
+    def _is_current(self, lock: int) -> bool:
+        found = os.fstat(lock)
+        return identity_of(Path(f"{self.path}.lock")) == (found.st_dev, found.st_ino)
 
     def _locked(self, operation: int) -> bool:
         if self._lock is None:

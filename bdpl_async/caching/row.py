@@ -51,15 +51,20 @@ def unpacked(key: bytes, value: bytes, checksum: int) -> Kept | None:
         if value[:1] == RECORD:
             return value[1:]
         version, numbers, mass, censored, prompt, completion = orjson.loads(value)
-        if version != VERSION or type(prompt) is not int or type(completion) is not int:
+        if version != VERSION or not (_counts(prompt) and _counts(completion)):
             return None
         if None in numbers:
             numbers = [-math.inf if number is None else number for number in numbers]
         logprobs = tuple(map(float, numbers))
-        if censored and len(censored) != len(logprobs):
-            return None
+        if not sum(logprobs) < math.inf or (censored and len(censored) != len(logprobs)):
+            return None  # NaN is not below either
         flags = tuple([flag == "1" for flag in censored]) if censored else ()
         score = Score(logprobs, None if mass is None else float(mass), flags)
     except (TypeError, ValueError):
         return None
-    return Entry(score, prompt, completion)
+    sound = score.mass is None or 0 <= score.mass < math.inf
+    return Entry(score, prompt, completion) if sound else None
+
+
+def _counts(value: object) -> bool:
+    return type(value) is int and value >= 0  # a bool is no count

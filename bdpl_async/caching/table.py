@@ -8,12 +8,14 @@ less than one that is sorted by it. Knows no threads, and nothing of moving file
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import time
 from collections.abc import Sequence
 from itertools import chain, repeat
 from pathlib import Path
 
+from bdpl_async.caching.access import WRITING, Access, signs_of
 from bdpl_async.caching.cache import Kept
 from bdpl_async.caching.row import RECORD, Row, unpacked
 
@@ -76,6 +78,7 @@ class Table:
     Args:
         path: the file; it must exist, and may be empty.
         patience: seconds to wait while another process holds the file.
+        access: how to open it; what may only be read must be a cache already.
 
     Raises:
         Unreadable: here and in each method, the file is damaged or of another schema.
@@ -83,23 +86,40 @@ class Table:
         sqlite3.Error: it cannot be used now.
     """
 
-    def __init__(self, path: Path, *, patience: float = 5.0) -> None:
+    def __init__(self, path: Path, *, patience: float = 5.0, access: Access = WRITING) -> None:
         self.identity = identity_of(path)
+        self.access = access
+        self._path = path
+        self._signs = signs_of(path)
         self.db = sqlite3.connect(
-            f"{path.as_uri()}?mode=rw",
+            f"{path.as_uri()}?{access.query}",
             uri=True,
             timeout=patience,
             isolation_level=None,
             check_same_thread=False,
         )
+        self.db.text_factory = _text
         try:
             self._prepare(time.monotonic() + patience)
+            if access.steady:
+                self._signs = signs_of(path)  # with the log that came to be
         except sqlite3.Error as error:
             self.db.close()
             raise self.judged(error) from None
         except BaseException:
             self.db.close()
             raise
+
+    @property
+    def present(self) -> bool:
+        """Whether this is still what stands at the path, the log included."""
+        before, now = self._signs, signs_of(self._path)
+        if not self.access.steady:
+            return before == now
+        return all(
+            was is None or (found is not None and was[:2] == found[:2])
+            for was, found in zip(before, now, strict=True)
+        )
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
         """What lies under these keys; a bad row is as none."""
@@ -154,7 +174,7 @@ class Table:
                 self._prepare_once()
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
                 if time.monotonic() > deadline:
                     raise
@@ -162,6 +182,8 @@ class Table:
 
     def _prepare_once(self) -> None:
         db = self.db
+        if self.access.alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA cache_size = -16000")  # KiB
         db.execute(
@@ -169,26 +191,30 @@ class Table:
         )  # bytes that the log keeps when it is empty
         db.execute("PRAGMA wal_autocheckpoint = 0")  # a checkpoint waits for the disk: not here
         if self._is_empty():
-            db.execute(
-                "PRAGMA page_size = 2048"
-            )  # a random key dirties a page: small ones are cheaper
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                if self._is_empty():
-                    db.execute(CREATE)
-                    db.execute(f"PRAGMA application_id = {OURS}")
-                    db.execute(f"PRAGMA user_version = {SCHEMA}")
-                db.execute("COMMIT")
-            finally:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
+            if not self.access.writable:
+                raise OSError(errno.EROFS, "it is empty, and cannot be written")
+            self._create()
         if self._number("application_id") != OURS:
             raise Foreign("it is the database of another program")
         if (version := self._number("user_version")) != SCHEMA:
             reason = f"it is of schema {version}, and this program writes {SCHEMA}"
             raise Unreadable(reason, f"schema-{version}", self.identity)
         db.execute(f"SELECT {COLUMNS} FROM answers LIMIT 1").fetchone()  # noqa: S608
+
+    def _create(self) -> None:
+        db = self.db
+        db.execute("PRAGMA page_size = 2048")  # a random key dirties a page: small ones are cheaper
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            if self._is_empty():
+                db.execute(CREATE)
+                db.execute(f"PRAGMA application_id = {OURS}")
+                db.execute(f"PRAGMA user_version = {SCHEMA}")
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
 
     def _is_empty(self) -> bool:
         if self._number("application_id") or self._number("user_version"):
@@ -205,3 +231,8 @@ class Table:
         if no_such or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return Unreadable(str(error), "corrupt", self.identity)
         return error
+
+
+def _text(raw: bytes) -> str:
+    """Text of a row that we did not write, which may be none; its checksum tells."""
+    return raw.decode("utf-8", "replace")

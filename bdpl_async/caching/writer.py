@@ -1,38 +1,32 @@
 """Writing behind: entries come in at any time, one thread puts them into the file in batches.
 
 An entry is in the file 20 ms after the first of its batch came, and out of reach of a kill. What
-cannot be written stays in memory and is tried again. The thread has its own connection, so that
-the loop never waits for the disk; long work on the file (checkpoints) has a thread of its own, so
-that no batch waits for it. Knows nothing of reading.
+cannot be written stays in memory and is tried again, as long as there is room. The thread has its
+own connection, so that the loop never waits for the disk. Knows nothing of reading.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
-import sqlite3
 import threading
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 
+from bdpl_async.caching.access import may_write
 from bdpl_async.caching.cache import Kept
-from bdpl_async.caching.place import InUse, Place
+from bdpl_async.caching.opening import TROUBLES, open_to_write, reason_of
+from bdpl_async.caching.place import Place
 from bdpl_async.caching.row import packed
-from bdpl_async.caching.table import CHUNK, Foreign, Table, Unreadable
-from bdpl_async.errors import ConfigError
+from bdpl_async.caching.table import CHUNK, Table, Unreadable, identity_of
+from bdpl_async.caching.upkeep import Upkeep
+from bdpl_async.wording import counted
 
-__all__ = ["TROUBLES", "Writer", "reason_of", "set_aside"]
+__all__ = ["Writer", "set_aside"]
 
 GATHER = 0.02  # seconds from the first entry of a batch until it is written
 RETRY = 1.0  # seconds after a write that failed
-CHECKPOINT = 8_000  # rows; about as many pages of 2 KiB in the log
-TROUBLES = (sqlite3.Error, OSError, InUse, Foreign, ConfigError)
-
-
-def reason_of(error: Exception) -> str:
-    """What is the matter, without the file's name, which the sentence around it has."""
-    return getattr(error, "strerror", None) or str(error).partition("\n")[0]
+MOST = 200_000  # entries that wait to be written; about 75 MB
+GIVE_UP = 10.0  # seconds that the end of a run waits for the disk
 
 
 def set_aside(place: Place, error: Unreadable) -> str | None:
@@ -71,13 +65,16 @@ class Writer:
         self._hurry = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._checkpointing: threading.Thread | None = None
+        self._upkeep = Upkeep(place.path)
         self._table: Table | None = None
-        self._logged = 0  # rows since the last checkpoint
+        self._lost = 0  # entries that were too many to wait
 
     def put(self, key: bytes, kept: Kept) -> None:
         """Take something in; of entries the first under a key stands, of records the last."""
         with self._lock:
+            if len(self._pending) + len(self._writing) >= MOST:
+                self._lost += 1
+                return
             if isinstance(kept, bytes):
                 self._pending[key] = kept  # the newest record counts
             else:
@@ -99,13 +96,21 @@ class Writer:
         self._rouse()
 
     def finish(self) -> None:
-        """Write what there is, and end the thread. Waits."""
+        """Write what there is, and end the thread. Waits, but not for ever for a dead disk."""
         self._closing.set()
         self._hurry.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        thread, self._thread = self._thread, None
+        if thread is not None:
             atexit.unregister(self.finish)
+            thread.join(GIVE_UP)
+            if thread.is_alive():
+                self.trouble = f"the cache {self._place.path} does not answer"
+            waiting = len(self._writing) + len(self._pending) if self.trouble else 0
+            if lost := waiting + self._lost:
+                trouble = self.trouble or f"the cache {self._place.path} could not be used"
+                were = "was" if lost == 1 else "were"
+                self.trouble = f"{trouble}; {counted(lost, 'answer')} {were} not saved"
 
     def _rouse(self) -> None:
         if self._thread is None and not self._closing.is_set():
@@ -131,16 +136,18 @@ class Writer:
             self._take()
             self._flush()
         self._drop()
-        if self._writing and self.trouble:
-            self.trouble += f"; {len(self._writing)} answers were not saved"
 
     def _take(self) -> None:
         with self._lock:
             self._wake.clear()
             if not self._closing.is_set():
                 self._hurry.clear()
-            if self._writing:  # left over; copied, for a reader may look at either
-                self._writing = {**self._pending, **self._writing}
+            if self._writing:  # left over; it grows before the other goes: a reader sees either
+                for key, kept in self._pending.items():
+                    if isinstance(kept, bytes):
+                        self._writing[key] = kept
+                    else:
+                        self._writing.setdefault(key, kept)
             else:
                 self._writing = self._pending
             self._pending = {}
@@ -171,53 +178,39 @@ class Writer:
         self.damage = None
 
     def _write(self) -> None:
+        if self._table is not None and not self._table.present:
+            self._forsake(self._table)
         while batch := list(islice(self._writing.items(), CHUNK)):
             if self._table is None:
                 self._place.prepare()
-                self._place.hold()
-                self._table = Table(self._place.path)
+                self._table = open_to_write(self._place)
             rows = [row for key, kept in batch if (row := packed(key, kept))]
             self._table.write(rows, int(self._clock()))
             for key, _ in batch:
                 del self._writing[key]
-            self._logged += len(batch)
-        if self._logged >= CHECKPOINT and not self._is_checkpointing():
-            self._logged = 0
-            self._checkpointing = threading.Thread(
-                target=_checkpoint, args=(self._place.path,), name="bdpl-checkpoint", daemon=True
-            )
-            try:
-                self._checkpointing.start()
-            except RuntimeError:  # the interpreter is ending: SQLite does it at the next opening
-                self._checkpointing = None
+            self._upkeep.written(len(batch))
 
-    def _is_checkpointing(self) -> bool:
-        return self._checkpointing is not None and self._checkpointing.is_alive()
+    def _forsake(self, table: Table) -> None:
+        """Somebody removed the file, or its log, under our hands: what goes there is lost."""
+        if identity_of(self._place.path) != table.identity:
+            self.notes.append(
+                f"the cache {self._place.path} was removed or replaced while it was in use:"
+                " what stands there now is used"
+            )
+        else:
+            table.checkpoint()  # the log has no name any more, but we still have it
+        self._let_go()
+        self._drop()
 
     def _drop(self) -> None:
         """Let go of the file; the next write opens it anew."""
-        if self._checkpointing is not None:
-            self._checkpointing.join()
-            self._checkpointing = None
+        self._upkeep.let_go()
         if self._table is not None:
             self._table.close()
             self._table = None
 
     def _sentence(self, error: Exception) -> str:
-        return (
-            f"the cache {self._place.path} cannot be written ({reason_of(error)}):"
-            " answers are kept in memory"
-        )
-
-
-def _checkpoint(path: Path) -> None:
-    """Bring the log into the file while others write on; the second round is short."""
-    # Whatever is wrong shows at the next write, which says so.
-    with contextlib.suppress(Unreadable, *TROUBLES):
-        table = Table(path)
-        try:
-            for _ in range(4):
-                if table.checkpoint():
-                    break
-        finally:
-            table.close()
+        path = self._place.path
+        if path.exists() and not may_write(path):
+            return f"the cache {path} is read-only: it is read, and new answers are kept in memory"
+        return f"the cache {path} cannot be used ({reason_of(error)}): answers are kept in memory"

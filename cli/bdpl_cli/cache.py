@@ -6,7 +6,6 @@ Exit codes: 0 done or nothing wrong, 1 damage found and not mended, 2 bad usage.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -211,6 +210,6 @@ def _date(seconds: int | None) -> str | None:
 
 
 def _write(document: dict[str, object]) -> None:
-    import orjson
+    from bdpl_cli.stdout import print_json
 
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    print_json(document)
