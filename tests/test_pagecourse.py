@@ -113,6 +113,23 @@ def test_nothing_is_told_of_a_search_that_was_none(run: Path) -> None:
     assert "2 updates; events.jsonl is not there" in Page(html(drawn)).text
 
 
+def test_updates_that_are_not_told_whole_leave_the_figures(run: Path) -> None:
+    """Of a long run, curves of all updates, and of those that have them entropies and odds."""
+    pytest.importorskip("matplotlib")
+    events = [
+        replace(step(n, ("a", "b"), (0.5, 0.25), prompts=8.0 * n), spread=(1.0, 2.0))
+        if n % 2
+        else replace(step(n, (), prompts=8.0 * n), prompt="")
+        for n in range(1, 9)
+    ]
+    drawn = course(replace(material_of(run), events=tuple(events), plots=True))
+    assert drawn is not None
+    page = Page(html(drawn))
+    assert "Entropy of the positions" in page.text
+    assert "Probability of the likeliest token at each position over time." in page.text
+    assert "The likeliest token after some of the updates" in page.text
+
+
 def test_failed_updates_leave_no_hole(run: Path) -> None:
     """A loss that is no number is left out of words and figures."""
     lost = replace(step(2, ("a", "b", "c"), (0.1, 0.1, 0.1)), loss=float("nan"))

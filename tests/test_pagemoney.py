@@ -88,6 +88,19 @@ def test_retries_are_told_by_cause_and_notes_once(run: Path) -> None:
     assert page.text.count("mind the gap") == 1
 
 
+def test_retries_told_together_count_each(run: Path) -> None:
+    """A line that stands for many is so many, each with the mean wait."""
+    events = (
+        Retry(1.0, 2, 1.0, "429", "rate limit"),
+        Retry(2.0, 3, 0.25, "429", "rate limit", times=80),
+    )
+    drawn = trouble(replace(material_of(run, usage=USAGE), events=events))
+    assert drawn is not None
+    page = Page(html(drawn))
+    assert "81 requests sent again" in page.text
+    assert "rate limit8121.0 s" in page.text
+
+
 def test_many_notes_are_cut(run: Path) -> None:
     """Thirty are told, the rest is counted."""
     events = tuple(Note(float(n), f"note {n}") for n in range(40))

@@ -1,4 +1,7 @@
-"""events.jsonl: what a run said, a line each; a log that cannot be written stops nothing."""
+"""events.jsonl: what a run said, a line each; a log that cannot be written stops nothing.
+
+Which lines it gets, so that it stays small, is the business of `bdpl_async.thinning`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import Final
 
 import orjson
 
-from bdpl_async.events import Event, to_json
+from bdpl_async.events import Event
+from bdpl_async.thinning import Line, Thinning
 
 __all__ = ["FILE", "EventLog"]
 
@@ -33,6 +37,7 @@ class EventLog:
     def __init__(self, path: Path, size: int = 0) -> None:
         self.path = path
         self.trouble: str | None = None
+        self._thinning = Thinning()
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
         os.fchmod(self._file, 0o600)
@@ -40,11 +45,15 @@ class EventLog:
         os.ftruncate(self._file, self.size)
 
     def write(self, event: Event) -> None:
-        """Append a line, or remember why not; a later one may be written again."""
-        line = orjson.dumps(to_json(event), option=orjson.OPT_APPEND_NEWLINE)
+        """Append what there is to say now, or remember why not; a later line may be written."""
+        for line in self._thinning.lines(event):
+            self._append(line)
+
+    def _append(self, line: Line) -> None:
+        spelled = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
         try:
-            written = os.pwrite(self._file, line, self.size)
-            if written == len(line):
+            written = os.pwrite(self._file, spelled, self.size)
+            if written == len(spelled):
                 self.size += written
                 return
             os.ftruncate(self._file, self.size)  # a part of a line would spoil the next one

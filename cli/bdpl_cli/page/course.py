@@ -71,9 +71,10 @@ def _curves(material: Material, steps: Sequence[Step]) -> Iterator[Element]:
         if material.decided:
             said += " The model says a label and no probabilities: each loss is 0 or 1."
         yield figure(drawn, said)
-    spread = [step.spread for step in steps]
-    if spread[0] and len({len(row) for row in spread}) == 1:
-        drawn = figures.entropies(cost, spread, unit=unit)
+    known = [(at, step.spread) for at, step in zip(cost, steps, strict=True) if step.spread]
+    if len({len(row) for _, row in known}) == 1:  # not all updates of a long run are told whole
+        paid, spread = zip(*known, strict=True)
+        drawn = figures.entropies(paid, spread, unit=unit)
         if drawn is not None:
             yield figure(drawn, "Entropy of the positions: how undecided the search still is.")
 

@@ -132,7 +132,9 @@ def _told(name: str, value: float) -> str:
 def trouble(material: Material) -> Element | None:
     """Retries by cause and what the run had to say; None where all went well."""
     usage, notes = material.result.usage, material.notes
-    causes = Counter(retry.cause for retry in material.retries)
+    causes: Counter[str] = Counter()
+    for retry in material.retries:
+        causes[retry.cause] += retry.times
     if not (causes or notes or usage.retries or usage.failures):
         return None
     parts: list[Node] = []
@@ -143,7 +145,7 @@ def trouble(material: Material) -> Element | None:
     if causes:
         waited = dict.fromkeys(causes, 0.0)
         for retry in material.retries:
-            waited[retry.cause] += retry.wait
+            waited[retry.cause] += retry.wait * retry.times
         rows = [
             (ellipsis(cause, NAME), [f"{n:,}", duration(waited[cause])])
             for cause, n in causes.most_common()

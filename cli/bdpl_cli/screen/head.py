@@ -35,7 +35,7 @@ def _title(view: View, width: int, look: Look) -> Text:
         return line(("starting", STRONG))
     room = max(0, width - len(time) - 2)
     task = cut(look.safe(started.task), room, look)
-    more = f"  {started.method} on {look.safe(started.model)}, seed {started.seed}"
+    more = f"  {look.safe(started.method)} on {look.safe(started.model)}, seed {started.seed}"
     rest = cut(more, room - cell_len(task), look)
     gap = " " * (width - cell_len(task) - cell_len(rest) - len(time))
     return line((task, STRONG), rest, (f"{gap}{time}", FAINT))
