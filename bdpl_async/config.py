@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bdpl_async.data.textfile import exists, read_text
 from bdpl_async.errors import ConfigError
 from bdpl_async.keyerrors import explain
+from bdpl_async.keylike import namelike
 from bdpl_async.overrides import Value, lay_over
 from bdpl_async.table import Count, Filled, Positive, Table
 from bdpl_async.tasktable import TaskTable
@@ -78,6 +79,13 @@ class ModelTable(Table):
     tokenizer: Filled | None = None
     device: str | None = None
     dtype: Literal["auto", "float32", "bf16", "float16"] | None = None
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _no_key(cls, name: str | None) -> str | None:
+        if name is not None and not namelike(name):
+            raise ValueError("must be the name of an environment variable, not the key itself")
+        return name
 
     @model_validator(mode="after")
     def _priced_whole(self) -> Self:

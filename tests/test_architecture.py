@@ -132,9 +132,20 @@ def test_nothing_pickles(module: str) -> None:
     """No file of ours can run code when it is read: neither pickle nor its cousins are used."""
     names = tops(imported(module, everywhere=True))
     assert not names & {"pickle", "shelve", "marshal", "dill", "cloudpickle", "joblib"}
+    assert not names & {"_pickle", "copyreg", "multiprocessing"}  # send by pickle
     for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             assert ast.unparse(node.value) == "False"
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"eval", "exec", "compile", "__import__"}
+            told = {word.arg for word in node.keywords}
+            if called in {"torch.load", "torch.hub.load"}:
+                assert "weights_only" in told
+            if called in {"np.load", "numpy.load"}:
+                assert "allow_pickle" in told
+            if called.endswith(".from_pretrained") and "Model" in called:
+                assert "use_safetensors" in told
 
 
 def test_the_readers_of_the_source_see_what_they_should() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bdpl_async.errors import ConfigError
-from bdpl_providers.credentials import checked_url, key_from
+from bdpl_providers.credentials import checked_url, exposed, here, key_from
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,64 @@ def test_a_key_in_the_place_of_a_name_is_not_shown(pasted: str) -> None:
     with pytest.raises(ConfigError, match="api_key_env") as caught:
         key_from(pasted, None, required=True, environ={})
     assert not pasted or pasted not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["/sk-proj-ABCDEF0123456789abcdef/v1", "/hf_AbCdEfGh12345678AbCd"])
+def test_a_key_in_the_path_of_an_address_is_refused_unseen(part: str) -> None:
+    """An address stands in files and messages, so that no key may be a part of it."""
+    with pytest.raises(ConfigError, match=r"model\.base_url.*looks like a key") as caught:
+        checked_url(f"https://gateway.example{part}")
+    assert part not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("LocalHost.", True),
+        ("gpu.localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("0.0.0.0", True),  # noqa: S104  nobody binds to it here
+        ("10.0.0.5", False),
+        ("192.168.1.1", False),
+        ("gpu-box", False),
+        ("localhost.example.com", False),
+        ("notlocalhost", False),
+        ("::ffff:10.0.0.5", False),
+    ],
+)
+def test_this_machine_is_known_by_name_and_address(host: str, local: bool) -> None:
+    """Loopback in all its spellings, and nothing that only looks like it."""
+    assert here(host) is local
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "warns"),
+    [
+        ("http://10.0.0.5:8000/v1", {"VLLM_API_KEY": "k"}, True),
+        ("http://gpu-box/v1", {"VLLM_API_KEY": "k"}, True),
+        ("http://gpu-box/v1", {}, False),
+        ("http://gpu-box/v1", {"VLLM_API_KEY": ""}, False),
+        ("http://gpu-box/v1", {"OPENAI_API_KEY": "k"}, False),
+        ("https://gpu-box/v1", {"VLLM_API_KEY": "k"}, False),
+        ("http://localhost:8000/v1", {"VLLM_API_KEY": "k"}, False),
+        ("http://[::1]:8000/v1", {"VLLM_API_KEY": "k"}, False),
+        ("http://127.0.0.1/v1", {"VLLM_API_KEY": "k"}, False),
+    ],
+)
+def test_a_key_in_the_clear_is_warned_of(url: str, environ: dict[str, str], warns: bool) -> None:
+    """Only if one would be sent, by plain http, to another machine, a private network or not."""
+    found = exposed("vllm/x", url, None, "VLLM_API_KEY", environ)
+    assert len(found) == warns
+    assert all("VLLM_API_KEY" in one and "without encryption" in one for one in found)
+
+
+def test_the_warning_names_the_variable_that_counts() -> None:
+    """The one that the user names goes before the default; no key is shown."""
+    environ = {"MINE": "hunter2hunter2", "VLLM_API_KEY": "k"}
+    (found,) = exposed("vllm/x", "http://h/v1", "MINE", "VLLM_API_KEY", environ)
+    assert "MINE" in found
+    assert "hunter2" not in found

@@ -189,6 +189,17 @@ async def test_an_oversized_reply_is_not_read(script: Script) -> None:
     error, _ = await failure(script)
     assert type(error) is ProviderUnavailable
     assert (error.fate, "32 MiB" in str(error)) == ("unknown", True)
+    assert held(error) < LARGEST / 8
+
+
+def held(error: BaseException) -> int:
+    """Bytes in the variables of our own functions that the error passed through."""
+    found: list[object] = []
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if "bdpl_providers" in frame.f_code.co_filename:
+            for value in frame.f_locals.values():
+                found += value if isinstance(value, list) else [value]
+    return sum(len(value) for value in found if isinstance(value, bytes))
 
 
 async def test_a_reply_in_chunks_or_packed_is_read() -> None:

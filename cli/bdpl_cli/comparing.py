@@ -11,7 +11,8 @@ from bdpl_async.studies.sidebyside import Audience
 from bdpl_async.wording import counted, dollars
 from bdpl_cli.columns import wrapped
 from bdpl_cli.harmless import Harmless
-from bdpl_cli.stderr import say
+from bdpl_cli.plaintext import escaped
+from bdpl_cli.stderr import say, warned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ class Lines(Teller):
         """Say what a run warns of, once."""
         from bdpl_async.events import Note
 
-        if isinstance(event, Note):
+        if isinstance(event, Note) and not warned(event.message):
             line = f"note: {arm.name}: {event.message}"
             if line not in self._told:
                 self._told.add(line)
@@ -141,5 +142,5 @@ class Events(Teller):
 def _print(document: object) -> None:
     import orjson
 
-    sys.stdout.write(orjson.dumps(document).decode() + "\n")
+    sys.stdout.write(escaped(orjson.dumps(document)) + "\n")
     sys.stdout.flush()

@@ -1,26 +1,29 @@
-"""From a configuration to a connected scorer, refusing first what this release cannot do."""
+"""From a configuration to a connected scorer: what cannot be is refused, what is risky is said."""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from bdpl_async.config import Config
 from bdpl_async.scorer import Scorer
 from bdpl_async.unbuilt import refuse_unbuilt
+from bdpl_cli.stderr import warn
 from bdpl_providers import connect
 
 __all__ = ["connected"]
 
 
-def connected(config: Config, *, sends: bool = True) -> AbstractAsyncContextManager[Scorer]:
-    """The scorer that ``[model]`` names.
+@asynccontextmanager
+async def connected(config: Config, *, sends: bool = True) -> AsyncIterator[Scorer]:
+    """The scorer that ``[model]`` names; what it warns of is on stderr before anything is sent.
 
     Raises:
         ConfigError: a setting that is not built yet, or an unknown provider.
     """
     refuse_unbuilt(config)
     model = config.model
-    return connect(
+    async with connect(
         model.name,
         base_url=model.base_url,
         api_key_env=model.api_key_env,
@@ -34,4 +37,7 @@ def connected(config: Config, *, sends: bool = True) -> AbstractAsyncContextMana
         device=model.device,
         dtype=model.dtype,
         sends=sends,
-    )
+    ) as scorer:
+        for warning in getattr(scorer, "warnings", ()):
+            warn(warning)
+        yield scorer

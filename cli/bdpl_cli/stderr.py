@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from traceback import extract_tb
 
+from bdpl_async.keylike import hidden, known
 from bdpl_cli.plaintext import clean
 from bdpl_cli.stdout import silence
 
-__all__ = ["mishap", "say"]
+__all__ = ["mishap", "say", "warn", "warned"]
+
+_once: set[str] = set()
 
 
 def say(*lines: str) -> None:
-    """Print these lines; if they cannot be, nothing else is, and nothing ends for it."""
+    """Print these lines; if they cannot be, nothing else is, and nothing ends for it.
+
+    No key that stands in the environment, or that looks like one, is among what is printed.
+    """
+    secrets = known(os.environ)
+    lines = tuple(hidden(line, secrets) for line in lines)
     try:
         print(*map(clean, lines), sep="\n", file=sys.stderr, flush=True)
     except OSError:
         silence(sys.stderr)
+
+
+def warn(message: str) -> None:
+    """Say `message` in short lines, the first time that this command has it to say."""
+    from bdpl_cli.columns import wrapped
+
+    if message not in _once:
+        _once.add(message)
+        say(*wrapped(f"warning: {message}"))
+
+
+def warned(message: str) -> bool:
+    """Whether `warn` has said this, so that nobody need say it again."""
+    return message in _once
 
 
 def mishap(error: Exception) -> str:

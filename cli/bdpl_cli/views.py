@@ -28,8 +28,8 @@ from bdpl_async.result import Result, Totals
 from bdpl_async.wording import counted, dollars, percent, points
 from bdpl_cli.columns import LEAST, PIPE, wrapped
 from bdpl_cli.harmless import Harmless
-from bdpl_cli.plaintext import clean
-from bdpl_cli.stderr import say
+from bdpl_cli.plaintext import clean, escaped
+from bdpl_cli.stderr import say, warned
 
 if TYPE_CHECKING:
     from bdpl_async.pulse import Pulse
@@ -93,7 +93,7 @@ def make_view(ui: str, out: Path) -> Listener:
 
 
 def _print_json(event: Event) -> None:
-    sys.stdout.write(orjson.dumps(to_json(event)).decode() + "\n")
+    sys.stdout.write(escaped(orjson.dumps(to_json(event))) + "\n")
     sys.stdout.flush()
 
 
@@ -124,7 +124,7 @@ class Plain:
                 what = event.role if event.role == "empty" or self._learns else ""
                 told = f"{what} prompt on {event.split}: {percent(event.result)}"
                 self._print(told.strip())
-            case Note():
+            case Note() if not warned(event.message):
                 self._print(f"note: {event.message}")
             case Finished():
                 self._finish(event)

@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TypedDict, Unpack, cast
 
 from bdpl_async.errors import ConfigError
+from bdpl_async.keylike import hidden
 from bdpl_async.scorer import Scorer
 
 __all__ = ["Connection", "Options", "connect", "providers"]
@@ -110,6 +111,11 @@ async def connect(name: str, **options: Unpack[Options]) -> AsyncIterator[Scorer
         raise ConfigError(
             f"model.name: {name!r} is not of the form PROVIDER/MODEL",
             hint=f"for example roberta/builtin; providers: {', '.join(providers())}",
+        )
+    if hidden(model) != model:
+        raise ConfigError(
+            f"model.name: what follows {provider}/ looks like a key",
+            hint="keys come from the environment; here the model's name is wanted",
         )
     scorer = _factory(provider)(Connection(model, **options))
     if isinstance(scorer, AbstractAsyncContextManager):

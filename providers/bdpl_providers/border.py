@@ -7,18 +7,35 @@ what is said here of it does.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
 from bdpl_async.errors import BdplError, ConfigError, ProviderRefused, ProviderUnavailable
+from bdpl_providers.certificates import mistrust
+from bdpl_providers.credentials import here
 
-__all__ = ["across", "proxy_to"]
+__all__ = ["FOREIGN", "Broken", "across", "proxy_to"]
 
 UNREADABLE = (aiohttp.ClientPayloadError, aiohttp.ClientResponseError)
+PROXY = "see HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment"
+WHO = "write them, and an @, before the host in HTTPS_PROXY (or HTTP_PROXY)"
+
+
+class Broken(Exception):
+    """Raised in the stead of an error of aiohttp's that it would answer by asking again."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+FOREIGN = (aiohttp.ClientError, TimeoutError, OSError, Broken)
+"""What aiohttp and the socket raise, and `across` takes."""
 
 
 def across(error: BaseException, what: str, url: str, timeout: float) -> BdplError:
@@ -30,6 +47,8 @@ def across(error: BaseException, what: str, url: str, timeout: float) -> BdplErr
         url: the server's address, for hints.
         timeout: seconds that one exchange may take in all.
     """
+    if isinstance(error, Broken):
+        error = error.error
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         return ConfigError(f"model.base_url: {url} cannot be used as an address")
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -63,7 +82,7 @@ def proxy_to(url: URL) -> URL | None:
     proxies = getproxies()
     found = proxies.get(url.scheme) or proxies.get("all")
     host = url.host or ""
-    if not found or _local(host) or proxy_bypass(host):
+    if not found or here(host) or proxy_bypass(f"{host}:{url.port}") or _spared(host):
         return None
     try:
         proxy = URL(found if "://" in found else f"http://{found}")
@@ -77,20 +96,30 @@ def proxy_to(url: URL) -> URL | None:
     return proxy
 
 
-def _local(host: str) -> bool:
+def _spared(host: str) -> bool:
+    """Whether ``NO_PROXY`` lists a range of addresses, as in ``10.0.0.0/8``, that `host` is in."""
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    for part in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(","):
+        try:
+            if "/" in part and address in ip_network(part.strip(), strict=False):
+                return True
+        except ValueError:
+            continue  # no range of addresses; what it is has been looked at
+    return False
 
 
 def _by_proxy(status: int, what: str) -> BdplError:
     if status == 407:
         return ProviderRefused(
-            f"{what}: the proxy wants a user and a password", fate="unsent", hint="set HTTPS_PROXY"
+            f"{what}: the proxy does not let us through without the right user and password",
+            fate="unsent",
+            hint=WHO,
         )
     return ProviderUnavailable(
-        f"{what}: the proxy answered {status}", fate="unsent", hint="see HTTPS_PROXY and NO_PROXY"
+        f"{what}: the proxy answered {status} instead of leading there", fate="unsent", hint=PROXY
     )
 
 
@@ -99,7 +128,7 @@ def _unsent(error: BaseException, what: str, url: str) -> BdplError:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return ProviderRefused(
             f"{what}: the certificate of {url} is not to be trusted{_reason(error)}",
-            hint="name the authority that signed it by SSL_CERT_FILE; verifying is never skipped",
+            hint=mistrust(error.certificate_error),
             fate="unsent",
         )
     if isinstance(error, aiohttp.ClientConnectorSSLError):
@@ -107,7 +136,7 @@ def _unsent(error: BaseException, what: str, url: str) -> BdplError:
     elif isinstance(error, aiohttp.ClientConnectorDNSError):
         problem, hint = "the host's name is not known", "check base_url and the network"
     elif isinstance(error, aiohttp.ClientProxyConnectionError):
-        problem, hint = "the proxy cannot be reached", "see HTTPS_PROXY and NO_PROXY"
+        problem, hint = f"the proxy at {error.host}:{error.port} gives no connection", PROXY
     else:
         problem, hint = "no connection", f"is the server running at {url}?"
     return ProviderUnavailable(

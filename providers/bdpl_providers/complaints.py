@@ -72,7 +72,7 @@ def complaint(document: object, body: bytes, secrets: tuple[str, ...] = ()) -> C
     error = document.get("error")
     told = [part for part in (error, document) if isinstance(part, dict)]
     values = [part.get(key) for part in told for key in ("code", "type", "status")]
-    marks = frozenset(value.lower() for value in values if isinstance(value, str))
+    marks = frozenset(value[:SHOWN].lower() for value in values if isinstance(value, str))
     words = _words(document, DEEP)
     return Complaint(excerpt(words, secrets), marks, _status(values))
 
@@ -99,7 +99,8 @@ def _words(value: object, depth: int) -> str:
     found = next(filter(None, (_words(value.get(key), depth - 1) for key in SPEAKING)), "")
     place = value.get("loc")  # where in our request, as FastAPI says it
     if found and isinstance(place, list):
-        return f"{'.'.join(str(part) for part in place[:8])}: {found}"
+        plain = (str(part) for part in place[:8] if isinstance(part, str | int))
+        return f"{'.'.join(plain)}: {found}"
     return found
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from bdpl_async.errors import ConfigError
+from bdpl_async.keylike import hidden, namelike
 
-__all__ = ["checked_url", "key_from"]
+__all__ = ["checked_url", "exposed", "here", "key_from"]
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 EXAMPLE = "for example http://localhost:8000/v1"
@@ -42,7 +44,49 @@ def checked_url(url: str) -> str:
         raise ConfigError(
             f"model.base_url: {url!r} is not an http:// or https:// address", hint=EXAMPLE
         )
+    if hidden(url) != url:
+        raise ConfigError(
+            "model.base_url: the address holds what looks like a key",
+            hint="give scheme, host, port and path alone; keys come from the environment",
+        )
     return url.rstrip("/")
+
+
+def here(host: str) -> bool:
+    """Whether `host` is a name or an address that always means this machine itself."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def exposed(
+    who: str, url: str, env_name: str | None, default: str | None, environ: Mapping[str, str]
+) -> tuple[str, ...]:
+    """A warning, if a key would go over a network in the clear.
+
+    A private network is one too: others are in it. What stays in this machine nobody overhears.
+
+    Args:
+        who: the scorer's name.
+        url: of the server, as `checked_url` gives it back.
+        env_name: the variable that the user names.
+        default: the variable that is looked at otherwise.
+        environ: the environment.
+    """
+    parts = urlsplit(url)
+    name = env_name or default
+    if parts.scheme != "http" or here(parts.hostname or "") or not name or not environ.get(name):
+        return ()
+    return (
+        f"{who}: the key in {_shown(name)} goes to http://{parts.netloc} without encryption, and"
+        " whoever is on the way can read it; use https://, or a tunnel to localhost",
+    )
 
 
 def key_from(
@@ -93,4 +137,4 @@ def _clean(key: str, name: str) -> str:
 
 def _shown(name: str) -> str:
     """`name`, unless it may be a key that was given in a name's place."""
-    return name if name.isupper() or len(name) < 20 else "(named by --api-key-env)"
+    return name if namelike(name) else "(named by --api-key-env)"

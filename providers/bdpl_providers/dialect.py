@@ -37,6 +37,7 @@ class Dialect:
         batch_prompts: texts per request that the user wants; None leaves it to the candidate.
         tokenizer: the model's own, where it is here.
         counter: counts prompt tokens where there is no such tokenizer; None counts bytes.
+        warnings: what a person should know before anything is sent, a sentence each.
     """
 
     provider: str
@@ -47,6 +48,7 @@ class Dialect:
     batch_prompts: int | None = None
     tokenizer: LocalTokenizer | None = None
     counter: Counter | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,5 +72,6 @@ class Dialect:
             completion=TOKENS if first.name == "text" else 1,
             exact=self.tokenizer is not None and not first.frame,
             probes=PROBES,
+            notes=self.warnings,
             timed=True,
         )

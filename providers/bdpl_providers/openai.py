@@ -22,7 +22,7 @@ from bdpl_async.records import Billed, Request, Text
 from bdpl_async.scorer import Capabilities, Line
 from bdpl_providers.adapter import CHAT, Adapter, Relearned
 from bdpl_providers.candidates import BY_ASKING, Candidate, chat, chosen, text, top_k
-from bdpl_providers.credentials import checked_url, key_from
+from bdpl_providers.credentials import checked_url, exposed, key_from
 from bdpl_providers.decisions import GLAD, MOST_QUESTIONS, Decisions
 from bdpl_providers.dialect import Dialect
 from bdpl_providers.manner import first_guess
@@ -82,7 +82,8 @@ class OpenAI(Server):
         if isinstance(counter, TokenCounter):
             await counter.ready()
             notes = () if counter.note is None else (counter.note,)
-            self.capabilities = replace(self.capabilities, exact=not notes, notes=notes)
+            notes = (*self.dialect.warnings, *notes)
+            self.capabilities = replace(self.capabilities, exact=counter.note is None, notes=notes)
         return self
 
     async def probe(self, request: Request, line: Line) -> Capabilities:
@@ -174,6 +175,7 @@ def from_connection(
         batch_prompts=None if batch is None else min(batch, MOST_QUESTIONS),
         tokenizer=find_tokenizer(connection.tokenizer, ""),
         counter=TokenCounter(model),
+        warnings=exposed(f"{PROVIDER}/{model}", base_url, connection.api_key_env, KEY, environ),
     )
     transport = SdkTransport(
         dialect.name,

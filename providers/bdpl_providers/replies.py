@@ -52,7 +52,9 @@ NO_CREDIT = re.compile(
     r"insufficient[_ ](?:quota|balance|credit|fund)|billing[_ ](?:hard[_ ]limit|not[_ ]active)"
 )
 SPENT = re.compile(r"exceeded your current quota")  # some mean the minute, and say how long
+GOOD, LIKELY = 200, 2
 SECRET = 12  # characters of a key that is worth hiding in answers
+SPELLED = re.compile(rb"\\u00[2-7]")  # a character of ASCII that JSON needed not to spell
 PARALLEL = re.compile(r"parallel|concurren")
 SLOW_DOWN = re.compile(r"\bslow[_ ]down\b")
 
@@ -73,15 +75,24 @@ class Peer:
 
     name: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    _plain: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
-    def cleared(self, body: bytes) -> bytes:
+    def __post_init__(self) -> None:
+        plain = tuple(secret.encode() for secret in self.secrets if len(secret) >= SECRET)
+        object.__setattr__(self, "_plain", plain)
+
+    def cleared(self, body: bytes, status: int = 0) -> bytes:
         """`body` without what no message may repeat, should the server send it back.
 
-        A short key is a dummy, and might stand anywhere in a good answer.
+        Of a good answer, of which there are many, only the likeliest forms are looked for. A short
+        key is a dummy, and might stand anywhere.
         """
-        for secret in self.secrets:
-            if len(secret) >= SECRET and (plain := secret.encode()) in body:
+        for plain in self._plain[:LIKELY] if status == GOOD else self._plain:
+            if plain in body:
                 body = body.replace(plain, b"***")
+        if b"\\u00" in body and SPELLED.search(body):
+            for plain in self._plain:
+                body = re.sub(_spelled(plain), b"***", body)
         return body
 
 
@@ -97,6 +108,7 @@ PATIENCE = "lower --concurrency, or see how the server is doing"
 LIMITS = "lower --rpm, --tpm or --concurrency to what the account allows"
 ADDRESS = "check base_url: most servers want /v1 at its end"
 CREDIT = "see to the account's credit or spending limit; what was paid for is in the cache"
+PROXY = "the proxy wants a user and a password: write them, and an @, before its host"
 SHORTER = "shorten the prompt or the template, or take a model with a longer window"
 NAME = "check the name after the provider in model.name; the server lists its models at /models"
 ELSEWHERE = "redirects are never followed, so that the key stays here: give the final base_url"
@@ -107,7 +119,7 @@ STATUSES = {
     403: Verdict(ProviderRefused, hint="the key may not use this model, endpoint or region"),
     404: Verdict(RequestFailed, hint=ADDRESS),
     405: Verdict(RequestFailed, hint=ADDRESS),
-    407: Verdict(ProviderRefused, hint="the proxy wants a user and a password in its URL"),
+    407: Verdict(ProviderRefused, hint=PROXY),
     408: Verdict(ProviderUnavailable, "unknown", PATIENCE),
     409: Verdict(ProviderUnavailable),
     421: Verdict(ProviderUnavailable),
@@ -188,6 +200,12 @@ def too_large(name: str, asked: str) -> ProviderUnavailable:
         f"{name}: {asked} brought more than {LARGEST // 2**20} MiB, which is not read",
         hint="ask for fewer texts a request by --batch-prompts, or check base_url",
     )
+
+
+def _spelled(secret: bytes) -> bytes:
+    """Matches `secret`, of ASCII, where JSON spells any of its characters by number."""
+    signs = (rf"(?:{re.escape(sign)}|\\u(?i:{ord(sign):04x}))" for sign in secret.decode())
+    return "".join(signs).encode()
 
 
 def _tokens(value: object) -> int:
@@ -272,5 +290,6 @@ def _inflated(body: bytes, encoding: str, peer: str, asked: str) -> bytes:
     except (ValueError, zlib.error) as error:
         raise ProviderUnavailable(f"{peer}: {asked} brought a broken body: {error}") from None
     if inflater.unconsumed_tail:
+        del plain  # the error keeps this frame for as long as it lives
         raise too_large(peer, asked)
     return plain

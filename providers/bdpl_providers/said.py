@@ -23,6 +23,7 @@ __all__ = ["Said", "label_said"]
 
 CONFIDENCE: Final = 0.9  # what the label said gets; the others share the rest
 TOKENS: Final = 8  # room for a label word of several tokens and a quote before it
+READ: Final = 1_000  # characters of an answer that are looked at; it was allowed `TOKENS` tokens
 SHOWN: Final = 40  # characters of an answer that a message quotes
 
 
@@ -101,6 +102,7 @@ def label_said(answer: str, labels: Sequence[str]) -> int | None:
     Whole words count, in upper or lower case, whatever quotes, signs or marks stand around them;
     of two label words at the same place the longer one. None: no label word, or no single one.
     """
+    answer = answer[:READ]
     words = [label.strip() for label in labels]
     order = sorted(range(len(words)), key=lambda index: -len(words[index]))
     choices = "|".join(f"({_spaced(words[index])})" for index in order)

@@ -1,29 +1,27 @@
-"""OpenAI's own SDK, on its aiohttp backend, behind the same `Transport` protocol.
+"""OpenAI's own SDK, over our own aiohttp session, behind the same `Transport` protocol.
 
 The SDK writes the headers that OpenAI wants and speaks to it as its makers mean it; statuses,
 bodies and limits are read by our own `replies`. It is told neither to retry nor to follow
-redirects. Replies are bounded as everywhere, before anything is decompressed. Needs the packages
-``openai`` and ``aiohttp``. Two things are the backend's own: cookies that a server sets go back to
-it, and a GET, which costs nothing, is sent a second time if its connection breaks.
+redirects, and never learns the key: the session adds it when a request leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import aiohttp
 from yarl import URL
 
 from bdpl_async.errors import BdplError
-from bdpl_providers.border import across, proxy_to
+from bdpl_providers.border import FOREIGN, across, proxy_to
 from bdpl_providers.credentials import checked_url
-from bdpl_providers.replies import LARGEST, Peer, answer, too_large
-from bdpl_providers.transport import KEEP_ALIVE, connecting, encoded, root_of, secrets_of
+from bdpl_providers.disguises import disguises
+from bdpl_providers.replies import Peer, answer
+from bdpl_providers.sessions import connecting, opened
+from bdpl_providers.transport import encoded, root_of
 from bdpl_providers.wire import Answer, Document
 
 if TYPE_CHECKING:
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SdkTransport"]
 
-PACKED = "bdpl_content_encoding"
-"""Where the hook keeps a header that would make the SDK decompress without bounds."""
+NO_KEY = "kept-by-the-session"
+"""What the SDK takes for the account's key."""
 
 
 class SdkTransport:
@@ -48,7 +46,7 @@ class SdkTransport:
         clock: seconds since 1970, for dates in headers.
 
     Raises:
-        ConfigError: `base_url` is not an address.
+        ConfigError: `base_url` is not an address, or the proxy to it cannot be used.
     """
 
     def __init__(
@@ -64,10 +62,11 @@ class SdkTransport:
         self.name = name
         self.base_url = checked_url(base_url)
         self._key = key
-        self._peer = Peer(name, secrets_of(key))
+        self._peer = Peer(name, disguises(key))
         self._timeout = timeout
         self._concurrency = concurrency
         self._clock = clock
+        proxy_to(URL(self.base_url))  # says now what could not be used later
         self._client: openai.AsyncOpenAI | None = None
 
     def __repr__(self) -> str:
@@ -78,7 +77,7 @@ class SdkTransport:
         import openai
 
         self._client = openai.AsyncOpenAI(
-            api_key=self._key,
+            api_key=NO_KEY,
             base_url=self.base_url,
             max_retries=0,
             timeout=self._patience(),
@@ -127,21 +126,21 @@ class SdkTransport:
 
     def _backend(self) -> httpx2.AsyncClient:
         import httpx2
-        import openai
 
-        proxy = proxy_to(URL(self.base_url))
-        return openai.DefaultAioHttpClient(
+        from bdpl_providers.backend import Backend
+
+        session = opened(
+            self.base_url,
+            self._key,
+            {},
+            timeout=self._timeout,
+            concurrency=self._concurrency,
+        )
+        return httpx2.AsyncClient(
+            transport=Backend(self.name, session, self._peer.cleared),
             timeout=self._patience(),
-            limits=httpx2.Limits(
-                max_connections=self._concurrency,
-                max_keepalive_connections=self._concurrency,
-                keepalive_expiry=KEEP_ALIVE,
-            ),
             follow_redirects=False,
-            verify=ssl.create_default_context(),
-            trust_env=False,  # `proxy_to` reads the environment
-            proxy=str(proxy) if proxy else None,
-            event_hooks={"response": [self._bound]},
+            trust_env=False,  # `opened` reads the environment
         )
 
     def _patience(self) -> httpx2.Timeout:
@@ -153,56 +152,38 @@ class SdkTransport:
         import httpx2
         import openai
 
-        foreign = (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL)
+        foreign = (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL, *FOREIGN)
         problem: BdplError | None = None
         try:
             async with asyncio.timeout(self._timeout):  # the SDK's own are per read, not in all
                 response = await reply
         except openai.APIStatusError as error:
             response = error.response
-        except (*foreign, aiohttp.ClientError, OSError) as error:
+        except foreign as error:
             problem = self._ours(error, asked)
         if problem is not None:  # out here, where no foreign error hangs on it as its context
             raise problem
         return self._read(response, asked)
 
     def _read(self, response: httpx2.Response, asked: str) -> Answer:
+        from bdpl_providers.backend import PACKED
+
         if packed := response.extensions.get(PACKED):
             response.headers["content-encoding"] = packed
         return answer(
             response.status_code,
             response.headers,
-            self._peer.cleared(response.content),
+            response.content,
             peer=self._peer,
             asked=asked,
             clock=self._clock,
         )
 
-    async def _bound(self, response: httpx2.Response) -> None:
-        """Read the body, unless it is too large, before the SDK does without bounds."""
-        import httpx2
-
-        if packed := response.headers.pop("content-encoding", None):
-            response.extensions[PACKED] = packed
-        stream = response.stream
-        assert isinstance(stream, httpx2.AsyncByteStream)  # noqa: S101  the client is async
-        declared = response.headers.get("content-length", "")
-        size = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
-        body = bytearray()
-        if size <= LARGEST:
-            async for chunk in stream:
-                body += chunk
-                if len(body) > LARGEST:
-                    break
-        if max(size, len(body)) > LARGEST:
-            request = response.request
-            raise too_large(self.name, f"{request.method} {request.url.path}")
-        await stream.aclose()
-        response.stream = httpx2.ByteStream(self._peer.cleared(bytes(body)))
-
     def _ours(self, error: BaseException, asked: str) -> BdplError:
-        """By what aiohttp said beneath: its backend calls every broken connection a time-out."""
+        """By what lies beneath: the SDK calls everything an error of the connection."""
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, aiohttp.ClientError | TimeoutError):
+        while cause is not None and not isinstance(cause, (BdplError, *FOREIGN)):
             cause = cause.__cause__
+        if isinstance(cause, BdplError):
+            return cause.with_traceback(None)
         return across(cause or error, f"{self.name}: {asked}", self.base_url, self._timeout)

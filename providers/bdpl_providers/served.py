@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bdpl_providers.candidates import Candidate, chosen
-from bdpl_providers.credentials import checked_url, key_from
+from bdpl_providers.credentials import checked_url, exposed, key_from
 from bdpl_providers.dialect import Dialect
 from bdpl_providers.server import Server
 from bdpl_providers.tokenizer import find_tokenizer
@@ -51,6 +51,7 @@ def served(
         others=tuple(candidate for candidate in offered if candidate not in wanted),
         batch_prompts=told.batch_prompts,
         tokenizer=find_tokenizer(told.tokenizer, told.model),
+        warnings=exposed(name, url, told.api_key_env, key, os.environ),
     )
     secret = None
     if told.sends:

@@ -215,11 +215,10 @@ def _form(token: str, *, loose: bool) -> str:
 def _pieces(word: str, words: Sequence[str], forms: Mapping[str, list[str]]) -> list[str]:
     """The tokens of the longest form that begins `word` and no other of `words`, perhaps none."""
     others = [other for other in words if other != word]
-    fitting = [
-        form
-        for form in forms
-        if sum(map(str.isalpha, form)) >= LETTERS
-        and word.startswith(form)
-        and not any(other.startswith(form) for other in others)
-    ]
-    return forms[max(fitting, key=len)] if fitting else []
+    for size in range(len(word), 0, -1):  # a list may be long, a word is short
+        form = word[:size]
+        if form not in forms or sum(map(str.isalpha, form)) < LETTERS:
+            continue
+        if not any(other.startswith(form) for other in others):
+            return forms[form]
+    return []

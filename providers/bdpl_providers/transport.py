@@ -10,8 +10,6 @@ one server only. It does not know what stands in a body.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import ssl
 import time
 from collections.abc import Callable
 from io import BytesIO
@@ -25,25 +23,29 @@ from yarl import URL
 from bdpl_async import __version__
 from bdpl_async.errors import BdplError, ConfigError, RequestFailed
 from bdpl_async.limits.deadline import Deadlines
-from bdpl_providers.border import across, proxy_to
+from bdpl_providers.border import FOREIGN, across, proxy_to
 from bdpl_providers.credentials import checked_url
-from bdpl_providers.replies import LARGEST, Peer, answer, too_large
+from bdpl_providers.disguises import disguises
+from bdpl_providers.replies import Peer, answer
+from bdpl_providers.sessions import opened, received
 from bdpl_providers.wire import Answer, Document, Exchanging
 
-__all__ = ["KEEP_ALIVE", "HttpTransport", "connecting", "encoded", "root_of", "secrets_of"]
+__all__ = ["HttpTransport", "encoded", "root_of"]
 
-AGENT = f"bdpl-async/{__version__}"
-KEEP_ALIVE = 4.0  # seconds; vLLM closes idle connections after 5, and we want to be first
-CONNECT = 10.0  # seconds for a connection to come about, at most
+HEADERS = {
+    "User-Agent": f"bdpl-async/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+}
 LARGE = 2**20  # bytes of a request from which on aiohttp wants to send it piece by piece
-FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class HttpTransport:
     """A `Transport` of one server; an async context manager.
 
     Proxies are taken from the environment (``HTTPS_PROXY``, ``NO_PROXY``), but never for this
-    machine itself. TLS is always verified; ``SSL_CERT_FILE`` names further authorities. No cookies.
+    machine itself. TLS is always verified, by `certificates.trusting`. No cookies.
 
     Args:
         name: the scorer's name, for messages.
@@ -54,7 +56,7 @@ class HttpTransport:
         clock: seconds since 1970, for dates in headers.
 
     Raises:
-        ConfigError: `base_url` is not an address.
+        ConfigError: `base_url` is not an address, or the proxy to it cannot be used.
     """
 
     def __init__(
@@ -70,13 +72,13 @@ class HttpTransport:
         self.name = name
         self.base_url = checked_url(base_url)
         self._key = key
-        self._peer = Peer(name, secrets_of(key))
+        self._peer = Peer(name, disguises(key))
         self._timeout = timeout
         self._deadlines = Deadlines(timeout)
         self._concurrency = concurrency
         self._clock = clock
         self._urls: dict[tuple[str, bool], URL] = {}
-        self._proxy = proxy_to(self._url("", root=False))
+        proxy_to(self._url("", root=False))  # says now what could not be used later
         self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
@@ -84,28 +86,12 @@ class HttpTransport:
         return f"<HttpTransport {self.name} at {self.base_url}, {state}>"
 
     async def __aenter__(self) -> Self:
-        headers = {
-            "User-Agent": AGENT,
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-        }
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
-        secure = self.base_url.startswith("https:")
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._concurrency,
-                keepalive_timeout=KEEP_ALIVE,
-                ssl=ssl.create_default_context() if secure else True,
-            ),
-            headers=headers,
-            # `Deadlines` keeps the total: aiohttp would set a timer for each request.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connecting(self._timeout)),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # `answer` does it, within bounds
-            trust_env=False,
-            proxy=self._proxy,
+        self._session = opened(
+            self.base_url,
+            self._key,
+            HEADERS,
+            timeout=self._timeout,
+            concurrency=self._concurrency,
         )
         return self
 
@@ -154,10 +140,8 @@ class HttpTransport:
                 url,
                 data=data if data is None or len(data) < LARGE else BytesIO(data),
                 allow_redirects=False,
-                # aiohttp would send a GET a second time on its own, and the ledger not know it.
-                middlewares=() if data is not None else (self._once,),
             ) as response:
-                body = self._peer.cleared(await self._read(response, asked))
+                body = await received(response, self.name, asked)
         except FOREIGN as error:
             problem = self._ours(error, asked)
         except asyncio.CancelledError:
@@ -165,37 +149,12 @@ class HttpTransport:
                 raise
             problem = self._ours(TimeoutError(), asked)
         else:
-            peer, clock = self._peer, self._clock
-            return answer(
-                response.status, response.headers, body, peer=peer, asked=asked, clock=clock
-            )
+            status, peer, clock = response.status, self._peer, self._clock
+            body = peer.cleared(body, status)
+            return answer(status, response.headers, body, peer=peer, asked=asked, clock=clock)
         finally:
             self._deadlines.end(mark)
         raise problem  # out here, where no foreign error hangs on it as its context
-
-    async def _once(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        try:
-            return await handler(request)
-        except FOREIGN as error:
-            problem = self._ours(error, f"{request.method} {request.url.path}")
-        raise problem
-
-    async def _read(self, response: aiohttp.ClientResponse, asked: str) -> bytes:
-        """The body, unless it is too large; then the connection is closed."""
-        length = response.content_length
-        if length is not None and length <= LARGEST:
-            return await response.read()
-        chunks: list[bytes] = []
-        size = 0 if length is None else length
-        while size <= LARGEST and (chunk := await response.content.readany()):
-            chunks.append(chunk)
-            size += len(chunk)
-        if size > LARGEST:
-            response.close()
-            raise too_large(self.name, asked)
-        return b"".join(chunks)
 
     def _ours(self, error: BaseException, asked: str) -> BdplError:
         return across(error, f"{self.name}: {asked}", self.base_url, self._timeout)
@@ -217,16 +176,6 @@ def encoded(body: Document, what: str) -> bytes:
         ) from None
 
 
-def connecting(timeout: float) -> float:
-    """Seconds for a connection to come about: so few that we know that nothing was sent."""
-    return min(CONNECT, 0.9 * timeout)
-
-
 def root_of(base_url: str) -> str:
     """Beside ``/v1``: where servers keep what is not OpenAI's."""
     return base_url.removesuffix("/v1")
-
-
-def secrets_of(key: str | None) -> tuple[str, ...]:
-    """What no message repeats: the key, and its digest, by which gateways call it."""
-    return (key, hashlib.sha256(key.encode()).hexdigest()) if key else ()
