@@ -12,16 +12,18 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element, tostring
 
-__all__ = ["Element", "Node", "clean", "html", "shaded", "tag"]
+__all__ = ["UNSEEN", "Element", "Node", "clean", "html", "shaded", "tag"]
 
 UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+"""Characters that are obeyed instead of shown."""
+
 Node = Element | str
 
 
 def clean(text: str) -> str:
-    """`text` without characters that are obeyed instead of shown; line breaks and tabs stay."""
+    """`text` without characters that are obeyed instead of shown; line feeds and tabs stay."""
     return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -173,7 +173,7 @@ def _cut(linked: Words, content: Collection[str], max_n: int) -> Iterator[Words]
         phrase = linked[:max_n]
         while phrase[-1] not in content:
             phrase = phrase[:-1]
-        if len(phrase) > 1:
+        if len(phrase) > 1 and len(" ".join(phrase)) <= MAX_LENGTH:
             yield phrase
         linked = linked[len(phrase) :]
 

@@ -27,6 +27,7 @@ from bdpl_async.data.columns import (
 )
 from bdpl_async.data.parquetfile import parquet_rows, read_parquet
 from bdpl_async.errors import DataError
+from bdpl_async.markup import clean
 
 __all__ = ["raw_rows", "read_lines", "read_rows", "sha256_of"]
 
@@ -240,7 +241,7 @@ def _unknown(path: Path) -> DataError:
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    reason = getattr(error, "strerror", None) or clean(str(error).partition("\n")[0])
     return DataError(f"{path}: cannot be read: {reason}", hint="check the path")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bdpl_async.data.columns import Columns, Row, as_text
 from bdpl_async.errors import DataError
+from bdpl_async.markup import clean
 
 __all__ = ["parquet_rows", "read_parquet"]
 
@@ -52,7 +53,7 @@ def parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[str, dict[str, 
                 }
                 yield f"row {number}", named
     except pyarrow.ArrowException as error:
-        reason = str(error).partition("\n")[0]
+        reason = clean(str(error).partition("\n")[0])
         raise DataError(f"{path}: not readable parquet: {reason}", hint="write it anew") from error
 
 

@@ -14,19 +14,23 @@ from itertools import takewhile
 
 from cyclopts import CycloptsError, UnknownOptionError, UnusedCliTokensError
 
-from bdpl_async.errors import BdplError, BudgetExhausted, BudgetTooSmall, ProviderError
+from bdpl_async.errors import (
+    BdplError,
+    BudgetExhausted,
+    BudgetTooSmall,
+    ProviderError,
+    StorageError,
+)
 from bdpl_cli.commands import app
 from bdpl_cli.stderr import say
 from bdpl_cli.stdout import silence, take_everything
 
-__all__ = ["UNBUILT", "app", "main"]
+__all__ = ["app", "main"]
 
 NAME = 60  # characters of a word in a message
 LONGEST = 500  # characters of one line of a message
 FAILED = 1  # the machine's fault: a full disk, say
 USAGE, REFUSED, TOO_SMALL, INTERRUPTED = 2, 3, 4, 130
-UNBUILT = ("resume",)
-"""Commands that only say what does the same until they are built."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,6 +108,8 @@ def _nearest(word: str, names: Sequence[str]) -> str | None:
 
 
 def _code(error: BdplError) -> int:
+    if isinstance(error, StorageError):
+        return FAILED
     if isinstance(error, BudgetTooSmall | BudgetExhausted):
         return TOO_SMALL
     return REFUSED if isinstance(error, ProviderError) else USAGE
@@ -111,7 +117,7 @@ def _code(error: BdplError) -> int:
 
 def _fail(message: str, code: int) -> int:
     """Say on stderr, in short lines that no terminal obeys, what is the matter."""
-    lines = f"bdpl-async: {message}".splitlines()
+    lines = f"bdpl-async: {message}".split("\n")  # any other break is not ours
     lines = [line if len(line) <= LONGEST else line[: LONGEST - 3] + "..." for line in lines]
     if sys.stderr.isatty():
         from bdpl_cli.columns import unbroken

@@ -38,4 +38,6 @@ def print_json(document: object) -> None:
     """One JSON document on standard output, and nothing else there."""
     import orjson
 
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    from bdpl_cli.plaintext import escaped
+
+    sys.stdout.write(escaped(orjson.dumps(document, option=orjson.OPT_INDENT_2)) + "\n")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bdpl_async.markup import clean as visible
 from bdpl_cli.options import VocabOptions
 from bdpl_cli.plaintext import clean
 
@@ -29,7 +30,7 @@ def vocab(
     candidates = loaded.vocabulary()
     lines = "".join(f"{candidate}\n" for candidate in candidates)
     if options.out is None:
-        sys.stdout.write(lines)
+        sys.stdout.write(visible(lines) if sys.stdout.isatty() else lines)
         return
     try:
         Path(options.out).write_text(lines, encoding="utf-8")
