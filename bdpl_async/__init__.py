@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bdpl_async.scorer import Capabilities as Capabilities
     from bdpl_async.scorer import Scorer as Scorer
     from bdpl_async.task import Task as Task
+    from bdpl_async.tuning import resume as resume
     from bdpl_async.tuning import tune as tune
     from bdpl_async.watching import Watching as Watching
 
@@ -70,6 +71,7 @@ _HOMES = {
     "Usage": "records",
     "UsageError": "errors",
     "Watching": "watching",
+    "resume": "tuning",
     "tune": "tuning",
 }
 
@@ -99,6 +101,7 @@ __all__ = [
     "Usage",
     "UsageError",
     "Watching",
+    "resume",
     "tune",
 ]
 

@@ -43,7 +43,7 @@ class Notices:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._trouble: str | None = None
+        self._troubles: set[str] = set()
         self._told = 0  # notes of the cache
         self._judged = False
         self._failed = False  # told that texts fail
@@ -68,9 +68,9 @@ class Notices:
             return []
         notes = list(cache.notes[self._told :])
         self._told += len(notes)
-        if cache.trouble is not None and cache.trouble != self._trouble:
+        if cache.trouble is not None and cache.trouble not in self._troubles:
+            self._troubles.add(cache.trouble)
             notes.append(cache.trouble)
-        self._trouble = cache.trouble
         return notes
 
     def _failing(self) -> str | None:

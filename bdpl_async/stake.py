@@ -17,8 +17,7 @@ __all__ = ["RESERVE_SHARE", "Held", "Stake"]
 
 RESERVE_SHARE = 0.1  # of a limit, at most, for what may be in flight
 TOKEN_SHARE = 0.05  # of tokens and dollars, of which margins leave some as well
-LAST_SHARE = 0.15  # where not even one full request takes as little as a tenth: for that one
-
+LAST_SHARES = 0.15, 0.125  # for a single request, where not even one takes so little
 FEW = 64  # texts in flight that are always allowed, but for small grants
 
 
@@ -68,19 +67,20 @@ class Stake:
         full = max(1, min(self.batch, largest))
         texts = min(max(update, FEW), largest) if update else largest
         most = max(1, -(-texts // self.batch))
-        for count in range(min(most, self.requests or most), 0, -1):
+        for count in range(min(most, self.requests or most), 1, -1):
             kept = self.held(count, count * full)
-            if self._small(kept, RESERVE_SHARE if count > 1 else LAST_SHARE) and fits(kept):
+            if self._small(kept, RESERVE_SHARE, TOKEN_SHARE) and fits(kept):
                 return count, kept
-        return 1, Amount()
+        one, bound = self.held(1, full), self.held(0, 1)  # the last text's bound is left over too
+        return 1, one if self._small(one + bound, *LAST_SHARES) and fits(one) else Amount()
 
-    def _small(self, kept: Amount, share: float) -> bool:
-        """Whether `kept` takes no more than its share of each limit."""
+    def _small(self, kept: Amount, counted: float, paid: float) -> bool:
+        """Whether `kept` is no more than its share of each limit: of what is counted, or paid."""
         budget = self.budget
         parts = (
-            (kept.requests, budget.requests, share),
-            (kept.prompts, budget.prompts, share),
-            (kept.tokens, budget.tokens, TOKEN_SHARE),
-            (kept.usd, budget.usd, TOKEN_SHARE),
+            (kept.requests, budget.requests, counted),
+            (kept.prompts, budget.prompts, counted),
+            (kept.tokens, budget.tokens, paid),
+            (kept.usd, budget.usd, paid),
         )
-        return all(limit is None or part <= most * limit for part, limit, most in parts)
+        return all(limit is None or part <= share * limit for part, limit, share in parts)

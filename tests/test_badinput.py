@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
 import pytest
 
 from bdpl_async.records import Reply, Request
@@ -288,8 +286,8 @@ def test_unreadable(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) ->
 
 
 WORDS: list[tuple[tuple[str, ...], str]] = [
-    (("resume", "runs/a"), "bdpl-async run runs/a/run.toml --out runs/a-again"),
-    (("resume", "runs/a"), "not built yet"),
+    (("resume", "runs/a"), "runs/a: no such folder"),
+    (("resume",), "RUN_DIR"),
     (("nosuch", "task.toml"), "no command 'nosuch'\n  see bdpl-async --help"),
     (("rum",), "no command 'rum'\n  did you mean run? see"),
     (("x" * 10_000,), "no command 'xxx"),
@@ -314,24 +312,6 @@ def test_words(
 ) -> None:
     """A command, option or word that there is not is refused, naming the nearest that there is."""
     bench.refused(command(capsys, *words), part)
-
-
-def test_a_stopped_run_can_be_run_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Until resume is built, what its message says works: the same run, in another folder."""
-    monkeypatch.chdir(tmp_path)
-    path = write_task(tmp_path)
-    cached = ("--cache", "cache.db", "--ui", "none")
-    assert command(capsys, "run", path, "--out", "a b", *cached).code == 0
-    told = command(capsys, "resume", "a b").err.splitlines()[-1]
-    words = shlex.split(told)
-    assert words[:2] == ["bdpl-async", "run"]
-    assert command(capsys, *words[1:]).code == 0
-    first, again = (
-        orjson.loads(Path(name, "result.json").read_bytes()) for name in ("a b", words[-1])
-    )
-    assert first["losses"] == again["losses"]
 
 
 EVALS: list[tuple[tuple[str, ...], str]] = [

@@ -110,7 +110,7 @@ async def test_retries_are_told_once_oldest_first() -> None:
 
 
 async def test_a_cache_in_trouble_is_told_once() -> None:
-    """The same trouble is not repeated with every step; trouble that comes back is new."""
+    """The same trouble is not repeated with every step, nor when it comes back; another is new."""
     bench = Bench()
     bench.cache.trouble = "the disk is full"
     assert bench.said() == ["the disk is full"]
@@ -118,7 +118,9 @@ async def test_a_cache_in_trouble_is_told_once() -> None:
     bench.cache.trouble = None
     assert bench.said() == []
     bench.cache.trouble = "the disk is full"
-    assert bench.said() == ["the disk is full"]
+    assert bench.said() == []
+    bench.cache.trouble = "the disk is slow"
+    assert bench.said() == ["the disk is slow"]
 
 
 async def test_what_happened_to_the_cache_is_told_once() -> None:

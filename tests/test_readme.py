@@ -12,8 +12,6 @@ from pydantic_core import PydanticUndefined
 
 from bdpl_async.config import Config, ModelTable, OptimizerTable, builtin_tasks, load_config
 from bdpl_async.tasktable import HubTable
-
-UNBUILT: tuple[str, ...] = ()
 from tests.workbench import command
 
 ROOT = Path(__file__).parents[1]
@@ -62,12 +60,6 @@ def test_what_a_run_leaves(
     start = README.index("A run leaves a folder")
     said = set(names(README[start : README.index("Exit codes", start)]))
     assert said == {path.name for path in Path("left").iterdir()}
-
-
-def test_what_is_not_built_is_named() -> None:
-    """The README names exactly the commands that answer that they are not built yet."""
-    sentence = README[: README.index("is not built yet")].rsplit("\n\n", 1)[1]
-    assert set(names(sentence)) == set(UNBUILT)
 
 
 # Examples

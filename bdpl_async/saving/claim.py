@@ -26,8 +26,11 @@ class Claim:
 
     def __init__(self, folder: Path, hint: str = HINT) -> None:
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
+            for above in (*reversed(folder.parents), folder):
+                above.mkdir(mode=0o700, exist_ok=True)  # `parents` would make them by the umask
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._lock = os.open(folder / ".lock", flags, 0o600)
+            os.fchmod(self._lock, 0o600)
         except (OSError, ValueError) as error:  # a path may hold what no file system takes
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"{folder}: cannot be written: {reason}", hint=HINT) from None

@@ -42,6 +42,7 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
     from bdpl_async.rundir import RunDir
     from bdpl_async.tuning import follow, opened
     from bdpl_cli.connecting import connected
+    from bdpl_cli.plaintext import clean
     from bdpl_cli.views import watching
     from bdpl_cli.waiting import loading, telling
 
@@ -61,7 +62,10 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
             run = await Run.open(task, scorer, cache=cache, probing=probing, folder=folder)
             interrupt.halt, ui = run.gate.halt, task.config.run.ui
             listener = await stack.enter_async_context(watching(ui, out, run.pulse, interrupt))
-            return await follow(run, folder, listener)
+            result = await follow(run, folder, listener)
+        if cache is not None and cache.trouble is not None:  # what could not be written till now
+            say(f"bdpl-async: {clean(cache.trouble)}")
+    return result
 
 
 @contextmanager

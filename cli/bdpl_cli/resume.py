@@ -32,11 +32,8 @@ def resume(
 
     refuse_no_run(run)
     if finished(run):
-        prompt = read_run(run).result.prompt
-        say(
-            f"bdpl-async: {clean(str(run))}: finished, there is nothing to go on with",
-            clean(prompt),
-        )
+        prompt = clean(read_run(run).result.prompt) or "(empty)"
+        say(f"bdpl-async: {clean(str(run))} is finished; its prompt: {prompt}")
         return 0
     task = Task.from_toml(run / "run.toml", overrides=options.overrides())
     result = finish(learn(task, run, resumed=True))
