@@ -178,10 +178,10 @@ class Ledger:
 
     def shortage(self, amount: Amount) -> str | None:
         """The name of the first limit that `amount` more would break, or None."""
-        parts = (self._spent, self._replayed, self._held, self._crashed)
+        spent, replayed, held, crashed = self._spent, self._replayed, self._held, self._crashed
         for name, limit in self._limits:
-            total = sum([getattr(part, name) for part in parts])
-            if total + getattr(amount, name) > limit:
+            total = getattr(spent, name) + getattr(replayed, name) + getattr(held, name)
+            if total + getattr(crashed, name) + getattr(amount, name) > limit:
                 return name
         return None
 

@@ -218,7 +218,10 @@ def test_refused(
     monkeypatch.setattr(Simulated, "score", refuse)
     done = command(capsys, "run", task, "--out", "run", "--ui", "none")
     assert (done.code, done.out) == (3, "")
-    assert done.err == "bdpl-async: simulated/x: quota used up\n  see the provider's console\n"
+    assert done.err == (
+        f"bdpl-async: what is known is saved; go on with: bdpl-async resume {tmp_path / 'run'}\n"
+        "bdpl-async: simulated/x: quota used up\n  see the provider's console\n"
+    )
     last = orjson.loads((tmp_path / "run" / "events.jsonl").read_text().splitlines()[-1])
     assert last["type"] == "finished"
     result = orjson.loads((tmp_path / "run" / "result.json").read_bytes())
