@@ -67,7 +67,7 @@ class Books:
 
     def replay(self, amount: Amount) -> None:
         """The cache answered what had cost so much; less than nothing takes that back."""
-        self.diary.note("hit", *astuple(amount))
+        self.diary.wait("hit", *astuple(amount))
         self.ledger.replay(amount)
 
     def applied(self, record: Record) -> bool:

@@ -33,7 +33,7 @@ from bdpl_async.records import GRAIN, Billed, Usage
 from bdpl_async.saving.diary import Diary
 from bdpl_async.terms import Terms, Traffic
 
-__all__ = ["Channel", "never"]
+__all__ = ["Channel", "always", "never"]
 
 MOST_TOKENS = 1_000_000  # a text; a report above it is a mistake of the server's
 Answer = TypeVar("Answer", bound=Billed)
@@ -43,6 +43,11 @@ Exchange = Callable[[], Awaitable[Answer]]
 def never(error: ProviderError) -> bool:
     """Every error is worth all tries."""
     return False
+
+
+def always(error: ProviderError) -> bool:
+    """No error is worth more than a few tries."""
+    return True
 
 
 class Channel:
@@ -116,6 +121,7 @@ class Channel:
             return await self._attempt(exchange, bound)
         except ProviderUnavailable as error:
             first: list[ProviderUnavailable] = [error]
+        answers = self.traffic.answers
 
         async def again(soon: Doubt) -> tuple[Answer, Usage]:
             if first:  # tenacity costs 16 us a call, so it first hears of a request that failed
@@ -123,7 +129,11 @@ class Channel:
             self.traffic.retries += 1
             return await self._attempt(exchange, bound)
 
-        return await self.again.trying()(again, soon)
+        try:
+            return await self.again.trying()(again, soon)
+        except ProviderUnavailable as error:
+            error.alone = self.traffic.answers == answers
+            raise
 
     def refuse(self, error: ProviderRefused | StorageError) -> None:
         """Send nothing more: whoever wants to hears of this error."""

@@ -15,7 +15,7 @@ from typing import Any
 from bdpl_async.answers import Answers
 from bdpl_async.errors import BudgetExhausted, BudgetTooSmall
 from bdpl_async.evaluation import Evaluation, Gain
-from bdpl_async.events import Evaluated, Event
+from bdpl_async.events import Evaluated, Event, Note
 from bdpl_async.finals import Choice, choose, final
 from bdpl_async.learning import Learning
 from bdpl_async.plan import FEWEST_DEV, Plan
@@ -29,6 +29,7 @@ from bdpl_async.spending import SpendingWatch
 __all__ = ["Course"]
 
 SPENT_ON = {"baseline": "dev", "search": "train", "selection": "dev", "test": "test"}
+CUT = "scored on {} of {} test examples: failures, or a kill, took what the others would have cost"
 
 
 class Course:
@@ -96,6 +97,12 @@ class Course:
         answers = Answers(self.session.task.dev.labels[: len(logprobs)], logprobs)
         self.baseline = Baseline(dev=self._measured("dev", "empty", answers))
 
+    def known(self) -> list[Event]:
+        """What a listener to a resumed run should have heard of."""
+        if self.baseline.dev is None:
+            return []
+        return [Evaluated(self._gate.elapsed, "dev", "empty", "", self.baseline.dev)]
+
     async def events(self) -> AsyncIterator[Event]:
         """All that is left to do.
 
@@ -118,9 +125,12 @@ class Course:
         choice = self.choice = await choose(self.session, finalists, self.plan.dev)
         prompt, self.dev = choice.prompt, self._measured("dev", "learned", choice.answers)
         yield Evaluated(self._gate.elapsed, "dev", "learned", prompt.text, self.dev)
-        if self.plan.test:
+        count = self.learning.tested()
+        if count < self.plan.test:
+            yield Note(self._gate.elapsed, CUT.format(count or "no", self.plan.test))
+        if count:
             self._enter("test")
-            learned, bare = await final(self.session, choice, self.plan.test)
+            learned, bare = await final(self.session, choice, count)
             self.test = self._measured("test", "learned", learned)
             test = self._measured("test", "empty", bare)
             self.baseline = Baseline(dev=dev, test=test)

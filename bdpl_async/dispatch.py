@@ -7,12 +7,14 @@ batches nor asks; the channel is what sends.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
 from bdpl_async.blame import Blame, breaks
 from bdpl_async.caching.cache import Entry
-from bdpl_async.channel import never
+from bdpl_async.channel import always, never
 from bdpl_async.errors import (
     BudgetExhausted,
     ProviderError,
@@ -25,6 +27,7 @@ from bdpl_async.forecast import Forecast
 from bdpl_async.limits.backoff import too_long
 from bdpl_async.memory import Memory, Outcome
 from bdpl_async.records import Request, Score, Text
+from bdpl_async.saving.rows import LASTING
 from bdpl_async.scorer import Scorer
 from bdpl_async.shelf import Shelf
 from bdpl_async.usable import checked, may_improve, off_the_labels
@@ -66,11 +69,13 @@ class Dispatch:
         self._memory = memory
         self._shelf = shelf
         self._blame = Blame()
+        self._good: Text | None = None  # the last that was answered
+        self._looking = asyncio.Lock()
 
-    def begin(self, known: int) -> None:
-        """An ask begins, of which so many answers are known."""
-        self.useful += known
+    def begin(self, told: Iterable[Outcome]) -> None:
+        """An ask begins, or goes on after an earlier process was told so much."""
         self._blame.begin(self.useful)
+        self.useful += sum([isinstance(outcome, Score) or self._says(outcome) for outcome in told])
 
     async def send(self, request: Request) -> dict[Text, Outcome]:
         """One outcome per text; what only together fails is parted."""
@@ -88,11 +93,14 @@ class Dispatch:
                 raise
             return await self._halves(request)  # bounds are loose: a smaller one may still fit
         except (RequestFailed, ProviderUnavailable) as error:
-            if too_long(error):
+            alone = isinstance(error, ProviderUnavailable) and error.alone
+            if too_long(error) or (alone and not breaks(error)):  # it is the same for all texts
                 raise
             self._blame.weigh(error, self.useful)
             if len(request.texts) > 1:
                 return await self._halves(request)
+            if alone:
+                await self._see_it_answers(error)
             outcomes = {request.texts[0]: error}
         for text, outcome in outcomes.items():
             if isinstance(outcome, ProviderError):
@@ -100,13 +108,37 @@ class Dispatch:
         self._blame.weigh_all(list(outcomes.values()), self.useful)
         return outcomes
 
+    async def _see_it_answers(self, error: ProviderError) -> None:
+        """Ask once more for what was answered before: else an outage passes for a bad text.
+
+        Raises:
+            ProviderUnavailable: `error`, since that is not answered any more either.
+        """
+        if self._good is None:
+            return
+        traffic = self._channel.traffic
+        answers, request = traffic.answers, Request((self._good,), self._labels)
+        async with self._looking:
+            bound = await self._forecast.bound(request.texts)
+            if traffic.answers != answers or not self._channel.ledger.fits(bound):
+                return
+            try:
+                await self._channel.send(partial(self._scorer.score, request), bound, soon=always)
+            except ProviderUnavailable:
+                raise error from None
+            except RequestFailed:
+                return
+
     def _checked(self, outcome: Outcome) -> Outcome:
         usable = checked(outcome, self._scorer.name, len(self._labels))
         if isinstance(usable, ProviderError):
             self._channel.traffic.failures += 1
-            self.trouble = usable
-            self.useful += self._forecast.capabilities.decides and off_the_labels(usable)
+            self.useful += self._says(usable)
         return usable
+
+    def _says(self, outcome: Outcome) -> bool:
+        """Whether an answer that names no label word says something of its text."""
+        return self._forecast.capabilities.decides and off_the_labels(outcome)
 
     def _failed(self, text: Text, error: ProviderError) -> None:
         self.trouble = error
@@ -118,6 +150,8 @@ class Dispatch:
         outcomes = {text: outcome for text, outcome in known.items() if outcome is not None}
         rest = tuple(text for text in request.texts if text not in outcomes)
         middle = (len(rest) + 1) // 2
+        if len(rest) > 1:
+            self._memory.part(rest)
         for part in (rest[:middle], rest[middle:]):
             if part:
                 outcomes |= await self.send(Request(part, request.labels))
@@ -125,12 +159,12 @@ class Dispatch:
 
     async def _improve(self, request: Request, outcomes: dict[Text, Outcome]) -> None:
         """Ask again for texts whose answer had no usable numbers."""
-        for _ in range(UNUSABLE_TRIES - 1):
-            again = tuple(text for text in request.texts if may_improve(outcomes[text]))
-            if not again:
-                break
+        while again := tuple(text for text in request.texts if self._worth(text, outcomes[text])):
             self._channel.traffic.retries += 1
             outcomes |= await self._answer(Request(again, request.labels))
+
+    def _worth(self, text: Text, outcome: Outcome) -> bool:
+        return may_improve(outcome) and self._memory.tries(text) < UNUSABLE_TRIES
 
     async def _answer(self, request: Request) -> dict[Text, Outcome]:
         """One request and its answers, kept as soon as they are there."""
@@ -154,6 +188,13 @@ class Dispatch:
             if isinstance(usable, Score):
                 entries[text] = Entry(usable, *share)
         self.useful += len(entries)
-        self._memory.keep(entries)
+        if entries:
+            self._good = next(iter(entries))
+        self._memory.vain([text for text in texts if may_improve(outcomes[text])])
+        final = {
+            text: outcome for text, outcome in outcomes.items() if isinstance(outcome, LASTING)
+        }
+        ends = {text: error for text, error in final.items() if not may_improve(error)}
+        self._memory.keep({**entries, **ends})
         self._shelf.put(entries)
         return outcomes

@@ -160,9 +160,14 @@ class UnusableAnswer(RequestFailed):
 
 
 class ProviderUnavailable(ProviderError):
-    """Raised when the provider cannot answer now; another try may succeed."""
+    """Raised when the provider cannot answer now; another try may succeed.
+
+    Attributes:
+        alone: after all tries, that nothing else was answered either since the first one failed.
+    """
 
     retryable = True
+    alone = False
 
 
 class ServerFault(ProviderUnavailable):

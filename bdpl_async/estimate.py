@@ -84,12 +84,13 @@ class StandIn:
     """In the model's place: reports what an answer would be billed, and knows nothing.
 
     Args:
-        scorer: counts tokens, and says how it likes to be asked.
+        scorer: counts tokens.
+        capabilities: how it is asked; None: as it likes to be.
     """
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Scorer, capabilities: Capabilities | None = None) -> None:
         self.name = scorer.name
-        self.capabilities = capabilities_of(scorer)
+        self.capabilities = capabilities or capabilities_of(scorer)
         self._scorer = scorer
 
     async def score(self, request: Request) -> Reply:
@@ -186,7 +187,8 @@ async def _rehearse(
     session: Session, vocabulary: Sequence[str], start: Prompt | None
 ) -> _Rehearsal:
     """Run with the stand-in, `REHEARSED` updates at most."""
-    inner = Session.prepare(session.task, StandIn(session.scorer), _unhurried(session.config))
+    standin = StandIn(session.scorer, session.gate.capabilities)
+    inner = Session.prepare(session.task, standin, _unhurried(session.config))
     await inner.expect(drawn(session.config, vocabulary))
     inner.plan()
     await inner.probe()

@@ -111,7 +111,7 @@ class Forecast:
 
     def learn(self, bounded: int, billed: int) -> None:
         """Hear by how many tokens a request was bound, and how many it took."""
-        self.channel.books.diary.note("tell", bounded, billed)
+        self.channel.books.diary.wait("tell", bounded, billed)
         self.hear(bounded, billed)
 
     def hear(self, bounded: int, billed: int) -> None:

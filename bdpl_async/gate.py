@@ -221,7 +221,12 @@ class Gate:
             self.again(records)
             outcomes.update(told)
             left = await self._left(texts, outcomes)
-            self._dispatch.begin(len(told))
+            left = [
+                Request(part, self._labels)
+                for request in left
+                for part in self._memory.parted(request.texts)
+            ]
+            self._dispatch.begin(told.values())
             work = fan_out(self._dispatch.send, left, self._workers)
             for batch in await self.channel.halt.until(work):
                 outcomes.update(batch)
@@ -279,8 +284,8 @@ class Gate:
             price = self.channel.terms.price
             usd = price.usd(prompt, completion) if price is not None else 0.0
             tokens = prompt + completion
-            self.channel.books.replay(Amount(0 if rest else 1, len(found), tokens, usd))
             bound = await self.forecast.bound(list(found))
+            self.channel.books.replay(Amount(0 if rest else 1, len(found), tokens, usd))
             self.forecast.learn(bound.tokens, tokens)
             self._memory.keep(found)
         return Request(rest, request.labels)

@@ -18,7 +18,7 @@ from bdpl_async.data.sampling import minibatch
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.events import Note, Step
 from bdpl_async.methods import Distributed, Maker, make_method
-from bdpl_async.plan import Ask, Plan, total
+from bdpl_async.plan import Ask, Plan, on_test, shrinking, total
 from bdpl_async.policy import xlogx
 from bdpl_async.records import Price, Prompt
 from bdpl_async.saving.checkpoint import packed, unpacked
@@ -32,6 +32,7 @@ FREE = Price(0.0, 0.0)
 PATIENCE = 5  # steps without one usable answer before the provider is given up
 PLACES = 4  # of the odds in a step's event
 SETTLED = "settled"
+LULL = 20  # such steps after which one that has been short of budget is over
 IDLE = 50  # steps running that the cache answered whole before a search without a limit is over
 
 
@@ -46,13 +47,14 @@ class _Purpose(IntEnum):
 class _Running:
     """For how many updates running: no usable answer, nothing new asked, the same best prompt.
 
-    `over`: why there are to be no more updates.
+    `cut`: one was smaller than usual, for want of budget; `over`: why there are to be no more.
     """
 
     fruitless: int = 0
     idle: int = 0
     still: int = 0
     prompt: str | None = None
+    cut: bool = False
     over: str | None = None
 
     def count(self, step: Step, *, idle: bool, heard: bool) -> None:
@@ -100,7 +102,7 @@ class Learning:
         running, limit = self._running, self.step_limit
         while running.over is None and (limit is None or len(self.losses) < limit):
             size = self._diary.pick("update", self._affordable)
-            if size is None:
+            if size is None or (running.cut and 3 * size[0] < self._full()[0]):  # crumbs
                 running.over = "budget"
                 break
             asked = self._gate.asked
@@ -113,16 +115,17 @@ class Learning:
                 raise ProviderRefused(
                     f"{self._session.model}: no usable answer in {PATIENCE} updates running"
                 )
-            running.over = self._over(tuple(size), idle=idle)
+            running.cut = running.cut or (tuple(size) != self._full() and not idle)
+            running.over = self._over()
             yield step
             if running.over == SETTLED:
                 note = f"{IDLE} updates running asked nothing new: the search has settled"
                 yield Note(self._gate.elapsed, note)
         self.reason = running.over if running.over not in (None, SETTLED) else self.reason
 
-    def _over(self, size: tuple[int, int], *, idle: bool) -> str | None:
-        """Why the update of this `size` was the last one, if it was."""
-        if size != self._full() and not idle:  # cut to what was left, and that was used
+    def _over(self) -> str | None:
+        """Why this update was the last one, if it was."""
+        if self._running.cut and self._running.idle == LULL:
             return "budget"
         if self._running.still == self._session.config.optimizer.patience:
             return "converged"
@@ -168,16 +171,32 @@ class Learning:
 
     def finalists(self) -> list[Prompt]:
         """As many as the plan wants and the rest of the budget scores; always the best guess."""
-        rng = _rng(self._session.config.run.seed, _Purpose.FINALISTS, len(self.losses))
-        prompts = self.method.finalists(rng, self.plan.finalists)
+        prompts = self._candidates()
         while len(prompts) > 1 and not self._fits(self.plan.closing(len(prompts))):
             prompts.pop()
         return prompts
 
     def chosen(self) -> list[Prompt]:
         """The finalists, as many as were decided on when it came to that."""
-        prompts = self.finalists()
-        return prompts[: self._diary.pick("finalists", lambda: len(prompts))]
+        count: int = self._diary.pick("finalists", lambda: len(self.finalists()))
+        return self._candidates()[:count]
+
+    def _candidates(self) -> list[Prompt]:
+        """As many finalists as the plan wants."""
+        rng = _rng(self._session.config.run.seed, _Purpose.FINALISTS, len(self.losses))
+        return self.method.finalists(rng, self.plan.finalists)
+
+    def tested(self) -> int:
+        """Test examples that are scored: all that the plan has, unless what is left holds fewer."""
+
+        def affordable() -> int:
+            forecast = self._gate.forecast
+            counts = (*shrinking(self.plan.test, 1), 0)
+            prices = ((count, total(forecast.cost, on_test(count))) for count in counts)
+            return next(count for count, price in prices if not count or forecast.affords(price))
+
+        count: int = self._diary.pick("test", affordable) if self.plan.test else 0
+        return count
 
     def snapshot(self) -> dict[str, Any]:
         """All state, as JSON that later updates do not touch."""

@@ -40,6 +40,8 @@ class Memory:
         self._known: dict[bytes, Found] = {}
         self._asks: deque[list[bytes]] = deque([[]])  # names of what each made known
         self._names: dict[Text, bytes] = {}  # of what is being asked
+        self._tries: dict[bytes, int] = {}  # of those: answers without usable numbers
+        self._parts: dict[bytes, int] = {}  # and which belong together, where requests were parted
         self._mass, self._masses = 0.0, 0
 
     @property
@@ -66,6 +68,9 @@ class Memory:
         records = self._diary.ask(digest(b"".join(names)).hex(), now)
         rows = [stands for record in records if record[0] == "text" for stands in record[1]]
         outcomes: dict[Text, Outcome] = {}
+        for record in records:
+            if record[0] in ("vain", "part"):
+                self._hear(record[0], [bytes.fromhex(name) for name in record[1]])
         for name, what in map(found, rows):
             self._learn(name, what)
             if name in names:
@@ -75,21 +80,55 @@ class Memory:
     def done(self, texts: Iterable[Text]) -> None:
         """These texts are no longer being asked for."""
         for text in texts:
-            self._names.pop(text, None)
+            if name := self._names.pop(text, None):
+                self._tries.pop(name, None)
+                self._parts.pop(name, None)
 
-    def keep(self, entries: Mapping[Text, Entry]) -> None:
-        """Remember answers."""
-        named = [(self._name(text), entry) for text, entry in entries.items()]
+    def tries(self, text: Text) -> int:
+        """How many answers to `text` had no usable numbers, though another may have."""
+        return self._tries.get(self._name(text), 0)
+
+    def vain(self, texts: Sequence[Text]) -> None:
+        """One more such answer to each of `texts`; what else was answered with them follows."""
+        if texts:
+            names = [self._name(text) for text in texts]
+            self._diary.wait("vain", [name.hex() for name in names])
+            self._hear("vain", names)
+
+    def part(self, texts: Sequence[Text]) -> None:
+        """What only together fails is sent in two parts."""
+        names = [self._name(text) for text in texts]
+        self._diary.note("part", [name.hex() for name in names])
+        self._hear("part", names)
+
+    def parted(self, texts: Sequence[Text]) -> list[tuple[Text, ...]]:
+        """Texts of a request as they are to be sent: apart, where it was parted already."""
+        together: dict[int, list[Text]] = {}
+        for text in texts:
+            together.setdefault(self._parts.get(self._name(text), 0), []).append(text)
+        return [tuple(part) for part in together.values()]
+
+    def _hear(self, kind: str, names: Sequence[bytes]) -> None:
+        middle, part = (len(names) + 1) // 2, max(self._parts.values(), default=0)
+        for place, name in enumerate(names):
+            if kind == "vain":
+                self._tries[name] = self._tries.get(name, 0) + 1
+            else:
+                self._parts[name] = part + 1 + (place >= middle)
+
+    def keep(self, outcomes: Mapping[Text, Found]) -> None:
+        """Remember answers, and why there will be none."""
+        named = [(self._name(text), what) for text, what in outcomes.items()]
         self._write(named)
-        for name, entry in named:
-            self._learn(name, entry)
+        for name, what in named:
+            self._learn(name, what)
 
     def fail(self, text: Text, error: ProviderError) -> None:
         """Hear that `text` got no usable answer, and remember it if it would get none again."""
-        if isinstance(error, LASTING):
-            name = self._name(text)
+        name = self._name(text)
+        if isinstance(error, LASTING) and name not in self._known:
             self._write([(name, error)])
-            self._learn(name, error)
+            self._learn(name, error.with_traceback(None))  # which would hold the reply and more
 
     def records(self) -> Iterator[Record]:
         """All that is known, for another journal: one record for each ask, oldest first."""

@@ -17,7 +17,7 @@ from bdpl_async.selection import evaluations, halving
 from bdpl_async.stake import Stake
 from bdpl_async.wording import counted, dollars
 
-__all__ = ["FEWEST_DEV", "Ask", "Plan", "Sizes", "make_plan", "on_test", "total"]
+__all__ = ["FEWEST_DEV", "Ask", "Plan", "Sizes", "make_plan", "on_test", "shrinking", "total"]
 
 DEV_SHARE = 0.25  # of the grant, at most, for choosing on dev and the empty prompt's dev score
 TEST_SHARE = 1 / 3  # of the grant, at most, for the test scores of the learned and the empty prompt
@@ -130,7 +130,7 @@ def make_plan(
 ) -> Plan:
     """Divide the grant: dev a quarter, test a third at most, the rest learns.
 
-    Up to a tenth is kept back for what a kill may cost, as far as the smallest plan leaves room:
+    A little is kept back for what a kill may cost, as far as the smallest plan leaves room:
     what is refused, and what it takes, does not depend on that.
 
     Args:
@@ -165,7 +165,7 @@ def _dev_part(bare: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
     """As many finalists and dev examples as a quarter of the grant scores; `bare` if it is few."""
     choices = [
         replace(bare, dev=dev, finalists=finalists)
-        for dev in dict.fromkeys(_shrinking(sizes.dev, bare.dev))
+        for dev in dict.fromkeys(shrinking(sizes.dev, bare.dev))
         for finalists in dict.fromkeys((sizes.finalists, 4, 2))
         if finalists <= sizes.finalists
     ]
@@ -181,7 +181,7 @@ def _dev_part(bare: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
 def _with_test(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> Plan:
     """The largest part of the test split that leaves room for learning."""
     needed = [Ask(sizes.update), plan.baseline, *plan.selection()]
-    for test in _shrinking(sizes.test, 1):
+    for test in shrinking(sizes.test, 1):
         cost = total(price, on_test(test))
         rest = cost + total(price, needed) + plan.reserve
         most = TEST_SHARE if sizes.update else 1.0  # nothing else to spend it on
@@ -200,7 +200,7 @@ def _updates(plan: Plan, sizes: Sizes, ledger: Ledger, price: Price) -> int | No
     return max(1, int(rest / each))
 
 
-def _shrinking(largest: int, smallest: int) -> list[int]:
+def shrinking(largest: int, smallest: int) -> list[int]:
     """`largest`, then a tenth less each time, down to `smallest`."""
     sizes = [largest]
     while sizes[-1] > smallest:

@@ -94,7 +94,7 @@ async def _seen(gate: Gate, scorer: Recalling, request: Request, record: Record)
 async def _anew(gate: Gate, scorer: Recalling, request: Request, paid: Paid) -> None:
     """Make a probe that the cache had answered: it is paid for after all."""
     cost, (bounded, billed) = paid
-    gate.channel.books.diary.note("anew")
+    gate.channel.books.diary.wait("anew")
     gate.channel.books.replay(Amount() - cost)
     gate.forecast.learn(-bounded, -billed)
     await _recorded(gate, scorer, request)

@@ -27,6 +27,7 @@ from bdpl_async.errors import (
     BudgetTooSmall,
     ProviderError,
     ProviderRefused,
+    StorageError,
     UsageError,
 )
 from bdpl_async.events import Event, Finished, Resumed
@@ -142,7 +143,7 @@ class Run:
         if folder is not None and state is not None:
             with folder.reading():
                 diary.seen = diary.seen or state["seen"]
-                self.gate.restore(state["gate"], folder.known)
+                self.gate.restore(state["gate"], folder.known())
                 self._course.restore(state["course"])
         async with probing(self.gate.channel):
             await session.probe()
@@ -173,6 +174,8 @@ class Run:
         for event in (started, *self._notices.new(found[0].t), *found):
             yield event
         if self._resumed:
+            for event in self._course.known():
+                yield event
             yield Resumed(self.gate.elapsed, self.steps)
         failure: BaseException | None = None
         try:
@@ -269,5 +272,7 @@ class Run:
 
 def _fruitless(error: BdplError, gate: Gate) -> bool:
     """Whether there is nothing to go on with: it would be refused again, or nothing was paid."""
+    if isinstance(error, StorageError):  # says how to go on
+        return False
     again = isinstance(error, UsageError | ProviderRefused | BudgetTooSmall | BudgetExhausted)
     return again or not gate.channel.traffic.answers

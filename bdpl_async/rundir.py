@@ -9,6 +9,7 @@ answers.json, policy.json, result.json    at its end
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,10 +23,9 @@ from bdpl_async.config import Config
 from bdpl_async.data.textfile import exists
 from bdpl_async.errors import ConfigError, StorageError
 from bdpl_async.events import Checkpoint, Event, Finished, Note, Resumed
-from bdpl_async.result import Result
 from bdpl_async.saving.claim import Claim
 from bdpl_async.saving.diary import Diary
-from bdpl_async.saving.durable import write_atomically
+from bdpl_async.saving.durable import once_mended, write_atomically
 from bdpl_async.saving.eventlog import FILE as EVENTS
 from bdpl_async.saving.eventlog import EventLog
 from bdpl_async.saving.journal import Record
@@ -40,7 +40,7 @@ OURS: Final = re.compile(
 HALF: Final = re.compile(r"\.(run\.toml|(result|answers|policy|checkpoint)\.json)\.\d+")
 HINT: Final = "give another folder as --out"
 BUSY: Final = "wait until it ends, or stop it"
-ROOM: Final = "make room or mend the disk, then go on with: bdpl-async resume"
+MEND: Final = "mend that, then resume it again"
 
 
 def refuse_taken(path: Path) -> None:
@@ -84,7 +84,7 @@ class RunDir:
             refuse_taken(path)
             return
         with self._closing("cannot be used"):
-            self._claim = Claim(path, BUSY)
+            self._claim = Claim(path, BUSY, MEND)
             events = self._store.take_up()
             self._log, self._quiet = EventLog(path / EVENTS, events), bool(events)
             self._tidy(HALF)
@@ -115,10 +115,10 @@ class RunDir:
         """Whether a run stands there that can be resumed."""
         return self._claim is not None and not self._done
 
-    @property
     def known(self) -> list[Record]:
-        """What was written down until then."""
-        return self._store.known
+        """What was written down until then; given once, for there may be much of it."""
+        known, self._store.known = self._store.known, []
+        return known
 
     def begin(self, identity: Mapping[str, str]) -> None:
         """Take the folder, write run.toml and then all else; or see that the run is the same.
@@ -132,7 +132,12 @@ class RunDir:
         """
         if self._claim is None:
             with self._closing("cannot be written"):
-                self._begin()
+                self._take()
+                try:
+                    self._begin()
+                except OSError:
+                    self.discard()
+                    raise
         self._store.is_of(identity)
 
     @contextmanager
@@ -163,9 +168,13 @@ class RunDir:
     def save(self, step: int, state: Mapping[str, Any], known: Iterator[Record]) -> None:
         """Keep the state of the run after a step; see `Store.save`.
 
+        Not while the diary still tells what an earlier process did: the journal is ahead then.
+
         Raises:
             StorageError: it cannot be written.
         """
+        if not self.diary.live:
+            return
         assert self._log is not None  # noqa: S101  begun
         self._store.save(step, self._log.size, state, known)
 
@@ -185,28 +194,32 @@ class RunDir:
             StorageError: it cannot be written.
         """
         try:
-            await self._store.checkpoints.settled()
+            await self._store.checkpoints.settled(soon=event.result.cut_off)
+            self._store.spare()
             told = self._told(event.t)
-            for name, document in documents.items():
-                write_atomically(self.path / name, orjson.dumps(document) + b"\n")
             self._append(event)
-            self._write_result(event.result)
+            named = {**documents, "result.json": event.result.to_json()}
+            await asyncio.shield(asyncio.to_thread(self._write_all, named))
         except OSError as error:
             reason = error.strerror or str(error)
             raise StorageError(
-                f"{self.path}: the result cannot be written: {reason}", hint=f"{ROOM} {self.path}"
+                f"{self.path}: the result cannot be written: {reason}", hint=once_mended(self.path)
             ) from None
         self._done = not event.result.cut_off
         return told
 
-    def _write_result(self, result: Result) -> None:
-        document = orjson.dumps(result.to_json(), option=orjson.OPT_INDENT_2)
-        write_atomically(self.path / "result.json", document + b"\n")
+    def _write_all(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """In a thread, since a disk may be slow."""
+        for name, document in documents.items():
+            option = orjson.OPT_INDENT_2 if name == "result.json" else 0
+            write_atomically(self.path / name, orjson.dumps(document, option=option) + b"\n")
+
+    def _take(self) -> None:
+        self._claim = Claim(self.path)
+        refuse_taken(self.path)  # nobody else may begin one from here on
 
     def _begin(self) -> None:
         path = self.path
-        self._claim = Claim(path)
-        refuse_taken(path)  # nobody else may begin one from here on
         if all(OURS.match(entry.name) for entry in path.iterdir()):
             path.chmod(0o700)  # a folder that holds other things keeps its owner's rights
         (path / "result.json").unlink(missing_ok=True)
@@ -245,7 +258,8 @@ class RunDir:
             self._close()
             if isinstance(error, OSError | ValueError):  # a path may hold what no disk takes
                 reason = getattr(error, "strerror", None) or str(error)
-                raise ConfigError(f"{self.path}: {what}: {reason}", hint=HINT) from None
+                hint = MEND if self.resumed else HINT
+                raise ConfigError(f"{self.path}: {what}: {reason}", hint=hint) from None
             raise
 
     def _close(self) -> None:

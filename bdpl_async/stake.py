@@ -15,7 +15,7 @@ from bdpl_async.budget import Amount, Budget
 
 __all__ = ["RESERVE_SHARE", "Held", "Stake"]
 
-RESERVE_SHARE = 0.1  # of a limit, at most, for what may be in flight
+RESERVE_SHARE = 0.06  # of a limit, at most, for what may be in flight
 TOKEN_SHARE = 0.05  # of tokens and dollars, of which margins leave some as well
 LAST_SHARES = 0.15, 0.125  # for a single request, where not even one takes so little
 FEW = 64  # texts in flight that are always allowed, but for small grants

@@ -22,10 +22,17 @@ def parallel(retry_after: float | None) -> RateLimited:
 
 @given(st.integers(1, 10_000), DRAWS)
 def test_waits_double_up_to_a_cap(attempt: int, draw: float) -> None:
-    """Without a hint the wait lies in the upper half of a ceiling that doubles with each try."""
-    ceiling = min(CAP, FIRST * 2 ** min(attempt - 1, 50))
+    """Without a hint the wait lies in the quarter above a floor that doubles with each try."""
+    floor = min(CAP, FIRST * 2 ** min(attempt - 1, 50))
     seconds = wait(attempt, ServerFault("broke"), draw)
-    assert ceiling / 2 <= seconds <= ceiling
+    assert floor <= seconds <= 1.25 * floor
+
+
+def test_eight_tries_outlast_half_a_minute() -> None:
+    """Whatever is drawn, and also where a busy server asks for half a second each time."""
+    for asks in (None, 0.5):
+        busy = ProviderUnavailable("503", retry_after=asks)
+        assert sum(wait(attempt, busy, 0.0) for attempt in range(1, 8)) > 31.0
 
 
 @given(st.integers(1, 50), st.floats(0.001, LONGEST_WAIT), DRAWS)
@@ -39,7 +46,7 @@ def test_what_the_other_side_asks_wins(attempt: int, asked: float, draw: float) 
 def test_a_hint_without_meaning_is_none(nothing: float | None) -> None:
     """Zero, a time in the past and NaN ask for nothing: the next tries do not come at once."""
     error = ProviderUnavailable("busy", retry_after=nothing)
-    assert wait(3, error, 0.5) == pytest.approx(0.75)
+    assert wait(3, error, 0.5) == pytest.approx(1.125)
     assert not too_long(error)
 
 
@@ -53,5 +60,5 @@ def test_a_wait_beyond_reason_is_a_refusal() -> None:
 
 def test_too_many_at_once_need_not_wait_for_a_minute() -> None:
     """A gateway's minute in the headers is not for a request that was one too many at a time."""
-    assert wait(1, parallel(60.0), 0.0) == pytest.approx(FIRST / 2)
+    assert wait(1, parallel(60.0), 0.0) == pytest.approx(FIRST)
     assert not too_long(parallel(3600.0))

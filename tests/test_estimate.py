@@ -39,6 +39,14 @@ class Silent(Simulated):
         pytest.fail("something was probed")
 
 
+class Remote(Simulated):
+    """The simulated beliefs of a server, where a process that dies leaves something to pay."""
+
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self.capabilities = replace(self.capabilities, batch=batch, local=False)
+
+
 class Tokenized(Simulated):
     """The simulated beliefs, counted in the tokens of the model that ships."""
 
@@ -128,6 +136,17 @@ async def test_a_run_takes_no_more_and_little_less(limits: Settings, seed: int) 
     """On the simulated model, whose tokens are words: at most the estimate, within 5 %."""
     task = reviews(limits, seed)
     check(await estimated(task, Simulated()), await used(task, Simulated()), task)
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+@each_limit
+async def test_what_is_kept_for_a_kill_is_not_taken(limits: Settings, batch: int) -> None:
+    """Of a model that is not local: a rehearsal keeps as much back as the run does."""
+    task = reviews(limits if batch > 1 else limits | {"budget.requests": None})
+    found, usage = await estimated(task, Remote(batch)), await used(task, Remote(batch))
+    check(found, usage, task)
+    assert found.prompts <= CLOSE * usage.prompts
+    assert found.requests <= CLOSE * usage.requests + 5
 
 
 @each_limit

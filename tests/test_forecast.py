@@ -278,6 +278,32 @@ async def test_what_fits_is_affordable_and_one_more_is_not(budget: Budget, most:
     assert not forecast.affords(forecast.cost(most + 1))
 
 
+@pytest.mark.parametrize("lost", [0, 1, 15, 16, 17])
+async def test_what_a_kill_has_cost_is_taken_off_what_is_kept_for_it(lost: int) -> None:
+    """What fits beside the reserve fits as well when some or all of that is gone, and no more."""
+    bench = Bench(budget=Budget(prompts=100))
+    await bench.answer(20, 400)
+    reserve = Amount(4, 16)
+    gone = Amount(1, lost)
+    bench.ledger.crash(bench.ledger.reserve(gone))
+    assert bench.forecast.affords(Amount(prompts=64 - max(0, lost - 16)), reserve)
+    assert not bench.forecast.affords(Amount(prompts=65 - max(0, lost - 16)), reserve)
+    assert bench.forecast.affords(Amount(prompts=80 - lost))
+
+
+async def test_what_is_under_way_is_held_by_its_bounds() -> None:
+    """Tokens of the longest kind, as requests are reserved at, whatever was billed so far."""
+    free = Terms(price=Price(2.0, 2.0))
+    bench = Bench(budget=Budget(tokens=10_000), terms=free)
+    await bench.forecast.expect({("train", True): texts(100), ("test", False): texts(300)})
+    bench.forecast.learn(1000, 250)
+    one = bench.forecast.held(1, 1)
+    assert one == Amount(1, 1, 600, Price(2.0, 2.0).usd(600, 0))  # it may be as long as two
+    many = bench.forecast.held(3, 48)
+    assert (many.requests, many.prompts) == (3, 48)
+    assert many.tokens >= 48 * (await bench.forecast.bound(texts(300))).tokens
+
+
 async def test_room_is_left_for_what_bounds_have_over() -> None:
     """A request that reserves more than it takes must still find the room to reserve it."""
     bench = Bench(budget=Budget(tokens=10_000))

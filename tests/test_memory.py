@@ -43,3 +43,19 @@ def test_what_was_asked_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch
     known = [n for n in range(5) for c in "ab" if memory.recall(Text(f"{n}{c}")) is not None]
     assert known == [3, 3, 4, 4]
     assert memory.asked == 10
+
+
+def test_a_failed_text_keeps_no_frames() -> None:
+    """What is remembered of a failure is its words, not the reply that its frames hold."""
+
+    def failed() -> RequestFailed:
+        try:
+            raise RequestFailed("no")
+        except RequestFailed as error:
+            return error
+
+    memory, text = Memory(), Text("a")
+    memory.fail(text, failed())
+    known = memory.recall(text)
+    assert isinstance(known, RequestFailed)
+    assert known.__traceback__ is None

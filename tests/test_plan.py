@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.errors import BudgetTooSmall
 from bdpl_async.plan import Ask, Plan, Price, Sizes, make_plan, total
+from bdpl_async.stake import Stake
 
 SIZES = st.builds(
     Sizes,
@@ -74,6 +75,44 @@ def test_a_plan_fits_its_budget_or_is_refused(
     assert least <= plan.dev <= sizes.dev
     assert 0 <= plan.test <= sizes.test
     assert 1 <= plan.finalists <= sizes.finalists
+
+
+def held(requests: int, prompts: int) -> Amount:
+    """What so many requests under way may cost."""
+    return Amount(requests, prompts)
+
+
+@settings(max_examples=300)
+@given(SIZES, st.integers(1, 5000), st.sampled_from([1, 7, 16, 64]), st.booleans())
+def test_room_for_a_kill_refuses_nothing(
+    sizes: Sizes, limit: int, batch: int, by_requests: bool
+) -> None:
+    """What is too small is so without a reserve as well; beside one the whole plan fits."""
+    budget = Budget(requests=limit) if by_requests else Budget(prompts=limit)
+    stake = Stake(budget, None, batch, held)
+    try:
+        bare = make_plan(sizes, budget, price(batch))
+    except BudgetTooSmall:
+        with pytest.raises(BudgetTooSmall):
+            make_plan(sizes, budget, price(batch), stake=stake)
+        return
+    plan = make_plan(sizes, budget, price(batch), stake=stake)
+    assert Ledger(budget).fits(total(price(batch), whole(plan, sizes)) + plan.reserve)
+    assert (bare.in_flight, bare.reserve) == (None, Amount())
+    assert plan.in_flight is not None
+    assert plan.reserve.requests in (0, plan.in_flight)
+
+
+def test_what_is_kept_back_buys_no_updates() -> None:
+    """It is left beside dev, test and updates; without a reserve nothing is."""
+    sizes, budget = Sizes(update=80, dev=32, test=100, finalists=8), Budget(prompts=800)
+    bare = make_plan(sizes, budget, price(1))
+    plan = make_plan(sizes, budget, price(1), stake=Stake(budget, None, 1, held))
+    assert (plan.in_flight, plan.reserve) == (48, Amount(48, 48))
+    assert plan.updates is not None
+    assert plan.updates <= (bare.updates or 0)
+    other = counted([plan.baseline, *plan.closing()])
+    assert plan.updates * 80 + other <= 800 - 48 < (plan.updates + 1) * 80 + other
 
 
 @given(SIZES, st.integers(1, 5000), LENGTHS)

@@ -580,6 +580,16 @@ def test_each_retry_is_an_event(tmp_path: Path) -> None:
     assert all(isinstance(event, Retry) and "503" in event.reason for event in retries)
 
 
+def test_an_answer_at_the_second_try_is_no_wrong_one(tmp_path: Path) -> None:
+    """That a text counts as wrong is said where it does, not where it was asked again."""
+    for texts, said in (({}, False), ({"soup": "null"}, True)):
+        faults = Faults(rates={"null": 0.3}, texts=texts)
+        ran, books = run(tmp_path, faults=faults, model__batch_prompts=1)
+        assert books.struck["null"] or texts
+        notes = [event.message for event in ran.said(Note) if isinstance(event, Note)]
+        assert any("counts as wrong" in note for note in notes) is said
+
+
 def test_an_interrupt_saves_what_was_paid(tmp_path: Path) -> None:
     """Ctrl-C while requests hang: within seconds exit 130, the result written, no traceback."""
     with FaultServer.in_thread(Manners(latency=0.02)) as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import hashlib
 import json
@@ -10,6 +11,7 @@ import shutil
 import ssl
 import subprocess
 import traceback
+import tracemalloc
 from pathlib import Path
 
 import aiohttp
@@ -200,6 +202,27 @@ def held(error: BaseException) -> int:
             for value in frame.f_locals.values():
                 found += value if isinstance(value, list) else [value]
     return sum(len(value) for value in found if isinstance(value, bytes))
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_what_was_read_of_a_broken_reply_is_let_go(declared: bool) -> None:
+    """At once, not when the collector of cycles comes by: megabytes of several would add up."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 33000000\r\n\r\n"
+    if not declared:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n800000\r\n"
+    megabytes = [b" " * 2**20] * 6
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        error, _ = await failure(says(head, *megabytes))
+        left, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert "broke off" in str(error)
+    assert most > 6e6
+    assert left < 1e6
 
 
 async def test_a_reply_in_chunks_or_packed_is_read() -> None:

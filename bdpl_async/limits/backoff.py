@@ -1,7 +1,8 @@
 """How long to wait before the next try of a request: pure arithmetic.
 
-What the other side asks for wins; else the wait doubles with each try. It knows no clock and no
-random numbers: a uniform draw is passed in, which spreads those who wait at the same time.
+What the other side asks for wins; else the wait doubles with each try: eight tries outlast a server
+that is away for half a minute. It knows no clock and no random numbers: a uniform draw is passed
+in, which spreads those who wait at the same time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ __all__ = ["LONGEST_WAIT", "too_long", "wait"]
 
 FIRST = 0.25  # seconds before the second try
 CAP = 30.0
+WIDER = 0.25  # of a wait, added to it at most
+BELIEVED = 2  # waits of a server that asks for less than it needs
 SPREAD = 0.1  # seconds added at most to what the other side asked for
 LONGEST_WAIT: Final = 300.0
 """Seconds; whoever asks for more than this refuses."""
@@ -44,8 +47,10 @@ def wait(attempt: int, error: ProviderError, draw: float) -> float:
         error: what the last one brought.
         draw: uniform in [0, 1).
     """
+    ours = min(CAP, FIRST * 2.0 ** min(attempt - 1, 16))
     seconds = asked(error)
-    if seconds is not None:
-        return seconds + SPREAD * draw
-    ceiling = min(CAP, FIRST * 2.0 ** min(attempt - 1, 16))
-    return ceiling * (0.5 + 0.5 * draw)
+    if seconds is None:
+        return ours * (1.0 + WIDER * draw)
+    if attempt > BELIEVED and not isinstance(error, RateLimited):  # of limits it knows more
+        seconds = max(seconds, ours)
+    return seconds + SPREAD * draw

@@ -314,4 +314,4 @@ def _until_reset(error: RateLimited) -> float | None:
 
 def _backoff(tries: int) -> float:
     """Seconds to wait after a refusal that does not say how long."""
-    return wait(tries, RateLimited(""), 1.0)
+    return wait(tries, RateLimited(""), 0.0)

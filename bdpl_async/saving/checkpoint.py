@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bdpl_async.data.textfile import read_text
 from bdpl_async.errors import ConfigError, StorageError
-from bdpl_async.saving.durable import write_atomically
+from bdpl_async.saving.durable import once_mended, write_atomically
 
 __all__ = ["FILE", "Checkpoints", "packed", "read_checkpoint", "unpacked"]
 
@@ -28,7 +28,6 @@ FILE: Final = "checkpoint.json"
 SCHEMA: Final = 1
 MAX_BYTES: Final = 2_000_000_000
 ARRAY: Final = "float64"
-RESUME: Final = "make room or mend the disk, then go on with: bdpl-async resume"
 ANEW: Final = "run it anew: bdpl-async run {folder}/run.toml --out ..."
 
 State = Mapping[str, Any]
@@ -95,6 +94,7 @@ class Checkpoints:
         self._next: tuple[int, State] | None = None
         self._work: asyncio.Task[None] | None = None
         self._trouble: OSError | None = None
+        self._writing = False
 
     def put(self, step: int, state: State) -> None:
         """Write `state`, which nobody changes any more, as soon as the one before is written.
@@ -107,25 +107,28 @@ class Checkpoints:
         if self._work is None or self._work.done():
             self._work = asyncio.get_running_loop().create_task(self._write_all())
 
-    async def settled(self) -> None:
-        """Return when the last one is written; cancelled, it is written all the same.
+    async def settled(self, *, soon: bool = False) -> None:
+        """Return when the last one is written, or cannot be; cancelled, it is written all the same.
 
-        Raises:
-            StorageError: one could not be written.
+        That one is missing is no matter any more, for the journal knows all of it. So who is in a
+        hurry need not wait for two on a slow disk: of those, the first is `soon` enough.
         """
+        if soon and self._writing:
+            self._next = None
         if self._work is not None:
             await asyncio.shield(self._work)
-        self._refuse()
 
     async def _write_all(self) -> None:
         while self._next is not None and self._trouble is None:
             (step, state), self._next = self._next, None
+            self._writing = True
             try:
                 await asyncio.to_thread(self._write, state)
             except OSError as error:
                 self._trouble = error
             else:
                 self.written.append(step)
+            self._writing = False
 
     def _write(self, state: State) -> None:
         self._before()
@@ -139,5 +142,5 @@ class Checkpoints:
             reason = self._trouble.strerror or str(self._trouble)
             raise StorageError(
                 f"{self._path}: cannot be written: {reason}: nothing more is sent",
-                hint=f"{RESUME} {self._path.parent}",
+                hint=once_mended(self._path.parent),
             )

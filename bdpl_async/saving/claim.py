@@ -20,11 +20,16 @@ HINT: Final = "give another folder as --out"
 class Claim:
     """A folder, made if it is not there, held until `close`.
 
+    Args:
+        folder: where.
+        busy: what to do when another process works there.
+        unwritable: what to do when it cannot be written.
+
     Raises:
         ConfigError: it cannot be written, or another process works there.
     """
 
-    def __init__(self, folder: Path, hint: str = HINT) -> None:
+    def __init__(self, folder: Path, busy: str = HINT, unwritable: str = HINT) -> None:
         try:
             for above in (*reversed(folder.parents), folder):
                 above.mkdir(mode=0o700, exist_ok=True)  # `parents` would make them by the umask
@@ -33,12 +38,12 @@ class Claim:
             os.fchmod(self._lock, 0o600)
         except (OSError, ValueError) as error:  # a path may hold what no file system takes
             reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"{folder}: cannot be written: {reason}", hint=HINT) from None
+            raise ConfigError(f"{folder}: cannot be written: {reason}", hint=unwritable) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
-            raise ConfigError(f"{folder}: another process works there", hint=hint) from None
+            raise ConfigError(f"{folder}: another process works there", hint=busy) from None
 
     def close(self) -> None:
         """Let others work in the folder."""

@@ -16,8 +16,9 @@ Without a journal it writes nothing and knows nothing: a run without RUN_DIR has
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -64,6 +65,8 @@ class Diary:
         self.elapsed = 0.0
         self._journal: Journal | None = None
         self._script: deque[_Scene] = deque()
+        self._waiting: list[Sequence[object]] = []
+        self._lost = False  # a decision could not be written down
         self._owed = 0  # bytes that requests in flight will need
         self._per_text = 0
 
@@ -73,12 +76,18 @@ class Diary:
         return self._journal is not None
 
     @property
+    def live(self) -> bool:
+        """Whether all that it knew is told, so that what comes now is new."""
+        return not self._script
+
+    @property
     def journal(self) -> Journal | None:
         """Where it is written."""
         return self._journal
 
     def open(self, journal: Journal, per_text: int) -> None:
         """Write to `journal` from now on; a text's row takes `per_text` bytes at most."""
+        self.flush()
         self._journal, self._per_text = journal, per_text
 
     def continues(self, records: Iterable[Record]) -> None:
@@ -112,10 +121,23 @@ class Diary:
             self.note(*cut)
 
     def note(self, *record: object) -> None:
-        """Write one line down, for which there is room."""
-        if self._journal is not None:
+        """Write it down with all that waits, for which there is room."""
+        if self._journal is not None and not self._lost:
+            records, self._waiting = [*self._waiting, record], []
             with suppress(StorageError):  # told by the next `sent`, before more is spent
-                self._journal.append(record)
+                self._journal.append(*records)
+
+    def wait(self, *record: object) -> None:
+        """Write it down in one with what follows at once: a half of it would mislead."""
+        if self._journal is not None and not self._lost:
+            if not self._waiting:
+                asyncio.get_running_loop().call_soon(self.flush)
+            self._waiting.append(record)
+
+    def flush(self) -> None:
+        """Write down what waits."""
+        if self._waiting:
+            self.note(*self._waiting.pop())
 
     def saw(self, record: str | None, replayed: list[float] | None) -> None:
         """A probe came to its end.
@@ -138,6 +160,7 @@ class Diary:
         owed = self._owed + PER_REQUEST + self._per_text * amount.prompts
         self._journal.promise(owed)
         numbers = amount.requests, amount.prompts, amount.tokens, amount.usd
+        self.flush()
         self._journal.append(("sent", number, *numbers, now))
         self._owed = owed
 
@@ -145,7 +168,7 @@ class Diary:
         """A request came to its end, in whatever way; it had been sent for `amount`."""
         if self._journal is not None:
             self._owed -= PER_REQUEST + self._per_text * amount.prompts
-            self.note(*record)
+            self.wait(*record)
 
     def ask(self, mark: str, now: float) -> list[Record]:
         """Texts are about to be asked for; what came of it already.
@@ -156,7 +179,7 @@ class Diary:
         if self._journal is None:
             return []
         if not self._script:
-            self.note("ask", mark, now)
+            self._decided("ask", mark, now)
             return []
         return self._next("ask", mark).body
 
@@ -170,9 +193,19 @@ class Diary:
             return make()
         if not self._script:
             value = make()
-            self.note("pick", name, value)
+            self._decided("pick", name, value)
             return value
         return self._next("pick", name).head[2]
+
+    def _decided(self, *record: object) -> None:
+        """Write it down, unless one before it may be missing: without that it would mislead.
+
+        So would whatever follows one that is missing; nothing is paid for from there on.
+        """
+        if self._journal is not None:
+            if self._journal.trouble is None:
+                self.note(*record)
+            self._lost = self._journal.trouble is not None
 
     def _next(self, kind: str, what: str) -> _Scene:
         scene = self._script.popleft()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+__all__ = ["keep_names", "once_mended", "write_atomically"]
+
+
+def once_mended(folder: Path, *, missing: bool = False) -> str:
+    """What to do when a run's folder takes no more, or is `missing`."""
+    cure = "put it back where it was" if missing else "make room or mend the disk"
+    return f"{cure}, then go on with: bdpl-async resume {shlex.quote(str(folder))}"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -23,10 +30,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _keep_name(path.parent)
+    keep_names(path.parent)
 
 
-def _keep_name(folder: Path) -> None:
+def keep_names(folder: Path) -> None:
     """Make the names in a folder durable, where its file system can."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,13 +1,15 @@
 """An append-only file of records: what was appended is out of reach of a kill.
 
-A line a record: a checksum, and JSON. The file is given room ahead of what is written, so that a
-disk that fills up is found out while everything promised still fits; a thread makes it durable
-`LAG` seconds after each write at the latest. Knows nothing of what stands in a record.
+A line is a checksum and JSON: a record, or a list of those that stand or fall together. The file
+is given room ahead of what is written, so that a disk that fills up is found out while everything
+promised still fits; a thread makes it durable `LAG` seconds after each write at the latest. Knows
+nothing of what stands in a record.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import zlib
@@ -18,6 +20,7 @@ from typing import Any, Final
 import orjson
 
 from bdpl_async.errors import StorageError
+from bdpl_async.saving.durable import once_mended
 
 __all__ = ["Journal", "Record"]
 
@@ -27,7 +30,6 @@ Record = list[Any]
 CHUNK: Final = 1 << 18  # bytes of room made at a time
 LAG: Final = 0.03  # seconds until what was written is durable
 LONGEST: Final = 64_000_000  # bytes of a line; a longer one is damage
-HINT: Final = "make room or mend the disk, then go on with: bdpl-async resume"
 
 
 class Journal:
@@ -39,6 +41,7 @@ class Journal:
 
     Attributes:
         end: bytes so far.
+        trouble: what was not possible; from then on nothing is promised.
 
     Raises:
         OSError: it cannot be opened.
@@ -52,25 +55,26 @@ class Journal:
         os.fchmod(self._file, 0o600)
         os.ftruncate(self._file, end)
         self._room = end
-        self._trouble: OSError | None = None
+        self.trouble: OSError | None = None
         self._dirty, self._closing = threading.Event(), threading.Event()
         self._syncing: threading.Thread | None = None
 
-    def append(self, record: Sequence[object]) -> None:
-        """Write a record; it survives this process.
+    def append(self, *records: Sequence[object]) -> None:
+        """Write records, all or none; they survive this process.
+
+        What was promised is tried in any trouble.
 
         Raises:
             StorageError: it could not be written.
         """
-        line = orjson.dumps(record)
+        line = orjson.dumps(records[0] if len(records) == 1 else records)
         line = b"%08x %b\n" % (zlib.crc32(line), line)
-        self.promise(len(line))
         try:
-            written = os.pwrite(self._file, line, self.end)
+            self._make_room(len(line))
+            if os.pwrite(self._file, line, self.end) != len(line):
+                raise OSError(errno.ENOSPC, "it took a part of a line only")
         except OSError as error:
             raise self._failed(error) from None
-        if written != len(line):
-            raise self._failed(OSError(0, "it took a part of a line only"))
         self.end += len(line)
         if not self._dirty.is_set():
             self._rouse()
@@ -81,17 +85,18 @@ class Journal:
         Raises:
             StorageError: there is no room for them, or the file is not what it was.
         """
-        if self._trouble is not None:
-            raise self._failed(self._trouble)
-        needed = self.end + size - self._room
-        if needed <= 0:
-            return
-        more = max(CHUNK, needed)
+        if self.trouble is not None:
+            raise self._failed(self.trouble)
         try:
-            os.posix_fallocate(self._file, self._room, more)
+            self._make_room(size)
         except OSError as error:
             raise self._failed(error) from None
-        self._room += more
+
+    def spare(self) -> None:
+        """Give back the room that was not needed: others may need it."""
+        with contextlib.suppress(OSError):  # it stands already; this only makes it tidy
+            os.ftruncate(self._file, self.end)
+            self._room = self.end
 
     def flush(self) -> None:
         """Make all of it durable. Waits.
@@ -99,7 +104,7 @@ class Journal:
         Raises:
             OSError: that was not possible.
         """
-        os.fdatasync(self._file)
+        _keep(self._file)
 
     def close(self) -> None:
         """Give back the room that was not needed; what was written stays."""
@@ -107,10 +112,17 @@ class Journal:
         self._dirty.set()
         if self._syncing is not None:
             self._syncing.join()
-        with contextlib.suppress(OSError):  # it stands already; this only makes it tidy
-            os.ftruncate(self._file, self.end)
+        self.spare()
+        with contextlib.suppress(OSError):  # nobody is left to be told
             self.flush()
         os.close(self._file)
+
+    def _make_room(self, size: int) -> None:
+        needed = self.end + size - self._room
+        if needed > 0:
+            more = max(CHUNK, needed)
+            _allocate(self._file, self._room, more)
+            self._room += more
 
     def _rouse(self) -> None:
         self._dirty.set()
@@ -125,26 +137,41 @@ class Journal:
             if self._closing.wait(LAG):
                 return
             self._dirty.clear()
+            if self._closing.is_set():  # in the moment before: nobody will wake us again
+                return
             try:
                 self.flush()
-                if not os.fstat(self._file).st_nlink:
-                    raise OSError(0, "it was removed")
+                self._find()
             except OSError as error:
-                self._trouble = error
+                self.trouble = error
                 return
 
+    def _find(self) -> None:
+        """See whether the file still is where it was; written to elsewhere, nobody would find it.
+
+        Raises:
+            OSError: it is not.
+        """
+        try:
+            there = os.path.samestat(os.stat(self.path), os.fstat(self._file))
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise OSError(errno.ENOENT, "it was moved or removed")
+
     def _failed(self, error: OSError) -> StorageError:
-        folder = self.path.parent
+        """What to raise; as one line is missing, none may follow that is not under way."""
+        self.trouble = self.trouble or error
         reason = error.strerror or str(error)
         return StorageError(
             f"{self.path}: cannot be written: {reason}: nothing more is sent, since an answer"
             " could not be kept",
-            hint=f"{HINT} {folder}",
+            hint=once_mended(self.path.parent, missing=error.errno == errno.ENOENT),
         )
 
     @staticmethod
     def read(path: Path) -> Iterator[tuple[Record, int]]:
-        """Every record that was written whole, and where it ends, up to the first damage.
+        """Every record that was written whole, and where its line ends, up to the first damage.
 
         Raises:
             OSError: the file cannot be read.
@@ -152,19 +179,46 @@ class Journal:
         end = 0
         with path.open("rb") as file:
             while line := file.readline(LONGEST):
-                record = _record(line)
-                if record is None:
+                if not (records := _records(line)):
                     return
                 end += len(line)
-                yield record, end
+                for record in records:
+                    yield record, end
 
 
-def _record(line: bytes) -> Record | None:
+def _keep(file: int) -> None:
+    """Make the content durable; some systems know one way only."""
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(file)
+
+
+def _allocate(file: int, at: int, size: int) -> None:
+    """Room on the disk; where the system cannot say so, zeros take it.
+
+    Raises:
+        OSError: there is none.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file, at, size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+        else:
+            return
+    end = at + size
+    while at < end:
+        at += os.pwrite(file, bytes(end - at), at)
+
+
+def _records(line: bytes) -> list[Record]:
+    """What a line holds; none if it is damaged."""
     body = line[9:-1]
     if line[8:9] != b" " or line[-1:] != b"\n" or line[:8] != b"%08x" % zlib.crc32(body):
-        return None
+        return []
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, list) and found and isinstance(found[0], str) else None
+        return []
+    records = found if isinstance(found, list) and found and isinstance(found[0], list) else [found]
+    whole = [isinstance(r, list) and bool(r) and isinstance(r[0], str) for r in records]
+    return records if all(whole) else []

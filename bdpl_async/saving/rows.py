@@ -18,15 +18,17 @@ __all__ = ["LASTING", "Found", "found", "row", "size"]
 Found = Entry | ProviderError
 """A paid answer, or why there is none."""
 
-MESSAGE: Final = 300  # characters of an error
+MESSAGE: Final = 300  # bytes of what an error said, and of its hint
+SPELLED: Final = {code: "?" for code in range(32) if chr(code) not in "\b\t\n\f\r"}
+"""Characters that JSON spells with six others."""
 KINDS: Final = {kind.__name__: kind for kind in (UnusableAnswer, ServerFault, RequestFailed)}
 LASTING: Final = tuple(KINDS.values())
 """Failures of a text itself; that a server could not be reached is none."""
 
 
 def size(labels: int) -> int:
-    """Bytes of a row, at most."""
-    return 4 * MESSAGE + 200 + 26 * labels
+    """Bytes of a row, at most, and of the names of its text beside."""
+    return 4 * MESSAGE + 300 + 26 * labels
 
 
 def row(name: bytes, outcome: Found) -> list[Any]:
@@ -37,9 +39,8 @@ def row(name: bytes, outcome: Found) -> list[Any]:
         tokens = outcome.prompt_tokens, outcome.completion_tokens
         return [name.hex(), score.logprobs, score.mass, censored, *tokens]
     kind = next(name for name, kind in KINDS.items() if isinstance(outcome, kind))
-    hint = outcome.hint[:MESSAGE] if outcome.hint else None
-    message = str(outcome.args[0]).encode("utf-8", "replace").decode()[:MESSAGE]
-    return [name.hex(), kind, message, hint, outcome.fate, outcome.retryable]
+    hint = None if outcome.hint is None else _short(outcome.hint)
+    return [name.hex(), kind, _short(str(outcome.args[0])), hint, outcome.fate, outcome.retryable]
 
 
 def found(stands: list[Any]) -> tuple[bytes, Found]:
@@ -55,6 +56,12 @@ def found(stands: list[Any]) -> tuple[bytes, Found]:
     logprobs = tuple([-math.inf if number is None else float(number) for number in second])
     flags = tuple([flag == "1" for flag in censored])
     return bytes.fromhex(name), Entry(Score(logprobs, mass, flags), int(prompt), int(completion))
+
+
+def _short(said: str) -> str:
+    """As much of it as JSON spells in twice `MESSAGE` bytes."""
+    spelled = said.translate(SPELLED).encode("utf-8", "replace")
+    return spelled[:MESSAGE].decode("utf-8", "ignore")
 
 
 def _error(

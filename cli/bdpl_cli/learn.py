@@ -38,6 +38,9 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
     Raises:
         BdplError: as `Run.open` and `follow`.
     """
+    from asyncio import CancelledError
+
+    from bdpl_async.halt import Stopped
     from bdpl_async.run import Run
     from bdpl_async.rundir import RunDir
     from bdpl_async.tuning import follow, opened
@@ -51,8 +54,12 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
     @asynccontextmanager
     async def probing(channel: Channel) -> AsyncIterator[None]:
         _saved(interrupt, out)  # from here on
+        interrupt.halt = channel.halt.ask
         async with telling(channel):
-            yield
+            try:
+                yield
+            except Stopped:  # and what was in flight is kept
+                raise CancelledError from None
 
     with RunDir(out, task.config, resumed=resumed) as folder, _advising(folder, interrupt):
         async with AsyncExitStack() as stack:
@@ -71,14 +78,15 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
 @contextmanager
 def _advising(folder: RunDir, interrupt: Interrupt) -> Iterator[None]:
     """Say how to go on where an error ended a run; a signal's own words have said it."""
-    from bdpl_async.errors import BdplError, UsageError
+    from bdpl_async.errors import BdplError, StorageError, UsageError
 
     if folder.resumed:
         _saved(interrupt, folder.path)
     try:
         yield
     except BdplError as error:
-        if folder.unfinished and not isinstance(error, UsageError) and not interrupt.asked:
+        told = isinstance(error, UsageError | StorageError) or interrupt.asked
+        if folder.unfinished and not told:
             say(f"bdpl-async: what is known is saved; go on with: {onward(folder.path)}")
         raise
 

@@ -120,6 +120,14 @@ async def received(response: aiohttp.ClientResponse, name: str, asked: str) -> b
     Raises:
         ProviderUnavailable: it is larger than `LARGEST`.
     """
+    try:
+        return await _read(response, name, asked)
+    except BaseException as error:
+        # aiohttp keeps its errors, and they the frames that hold megabytes of what was read.
+        raise error.with_traceback(None)  # noqa: B904
+
+
+async def _read(response: aiohttp.ClientResponse, name: str, asked: str) -> bytes:
     length = response.content_length
     if length is not None and length <= LARGEST:
         return await response.read()
@@ -130,6 +138,5 @@ async def received(response: aiohttp.ClientResponse, name: str, asked: str) -> b
         size += len(chunk)
     if size > LARGEST:
         response.close()
-        chunks.clear()  # the error keeps this frame for as long as it lives
         raise too_large(name, asked)
     return b"".join(chunks)
