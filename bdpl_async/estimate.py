@@ -14,7 +14,7 @@ from math import ceil
 
 import numpy as np
 
-from bdpl_async.budget import Amount, Budget
+from bdpl_async.budget import Amount, Budget, Ledger
 from bdpl_async.config import Config
 from bdpl_async.events import Step
 from bdpl_async.forecast import most_tokens
@@ -143,7 +143,7 @@ async def estimate(
     if done:
         more = ceil(plan.test * await _longer(session, vocabulary, rehearsal.prompt))
         whole += Amount(tokens=more, usd=price.usd(more, 0) if price is not None else 0.0)
-    whole = _bounded(session, whole, rehearsal, searched=updates > 0)
+    whole = _bounded(session, whole, rehearsal, updates)
     return Estimate(
         requests=whole.requests,
         prompts=whole.prompts,
@@ -265,9 +265,15 @@ def _buys(budget: Budget, used: Amount, each: Amount) -> int | None:
     return min(counts, default=None)
 
 
-def _bounded(session: Session, found: Amount, seen: _Rehearsal, *, searched: bool) -> Amount:
-    """`found` with what learning may add, never above the grant less what is kept for a kill."""
-    budget = session.gate.ledger.budget
+def _bounded(session: Session, found: Amount, seen: _Rehearsal, updates: int) -> Amount:
+    """`found` with what learning may add, never above the grant less what is kept for a kill.
+
+    Where tokens can only be bounded here and end the run, it takes all that it may: bounds that
+    turn out loose buy more updates.
+    """
+    budget, searched = session.gate.ledger.budget, updates > 0
+    loose = not session.gate.capabilities.exact and updates == seen.buys
+    fullest = Ledger(budget).share(seen.used)
     longer = LENGTHENING if searched else 1.0
     cuts = CUTS if searched and (budget.tokens or budget.usd) else 1.0
     odd = ODD if cuts > 1.0 else 0
@@ -281,5 +287,6 @@ def _bounded(session: Session, found: Amount, seen: _Rehearsal, *, searched: boo
     for place, name in enumerate(NAMES):
         if (limit := getattr(budget, name)) is not None:
             most = max(limit - getattr(seen.plan.reserve, name), getattr(seen.used, name))
-            values[place] = min(values[place], most)
+            paid = name in ("tokens", "usd") and getattr(seen.used, name) >= fullest * limit
+            values[place] = most if loose and paid else min(values[place], most)
     return Amount(*values)

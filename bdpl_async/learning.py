@@ -102,7 +102,7 @@ class Learning:
         running, limit = self._running, self.step_limit
         while running.over is None and (limit is None or len(self.losses) < limit):
             size = self._diary.pick("update", self._affordable)
-            if size is None or (running.cut and 3 * size[0] < self._full()[0]):  # crumbs
+            if size is None or (running.cut and 4 * size[0] <= self._full()[0]):  # crumbs
                 running.over = "budget"
                 break
             asked = self._gate.asked

@@ -47,6 +47,18 @@ class Remote(Simulated):
         self.capabilities = replace(self.capabilities, batch=batch, local=False)
 
 
+class Uncounted:
+    """A server that reports tokens which nobody can count beforehand."""
+
+    def __init__(self, batch: int) -> None:
+        self._inner = Remote(batch)
+        self.name = self._inner.name
+        self.capabilities = replace(self._inner.capabilities, exact=False)
+
+    async def score(self, request: Request) -> Reply:
+        return await self._inner.score(request)
+
+
 class Tokenized(Simulated):
     """The simulated beliefs, counted in the tokens of the model that ships."""
 
@@ -147,6 +159,15 @@ async def test_what_is_kept_for_a_kill_is_not_taken(limits: Settings, batch: int
     check(found, usage, task)
     assert found.prompts <= CLOSE * usage.prompts
     assert found.requests <= CLOSE * usage.requests + 5
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+@pytest.mark.parametrize("tokens", [8_000, 9_500, 14_000, 40_000])
+async def test_loose_bounds_are_bounds(tokens: int, batch: int) -> None:
+    """Where bytes stand in for tokens, a run that these end takes no more than it says."""
+    task = reviews({"budget.tokens": tokens})
+    found, usage = await estimated(task, Uncounted(batch)), await used(task, Uncounted(batch))
+    assert tokens_of(usage) <= found.tokens <= tokens
 
 
 @each_limit
