@@ -10,9 +10,10 @@ from typing import Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from bdpl_async.errors import ProviderError, ProviderUnavailable
+from bdpl_async.errors import ProviderError, ProviderUnavailable, RateLimited
 from bdpl_async.events import Retry
 from bdpl_async.limits.backoff import too_long, wait
+from bdpl_async.limits.limiter import Limiter
 from bdpl_async.limits.standing import Pause
 from bdpl_async.terms import Terms, Traffic
 
@@ -28,6 +29,7 @@ class Way(Protocol):
     """What it must know of the channel."""
 
     terms: Terms
+    limiter: Limiter
 
     @property
     def traffic(self) -> Traffic:
@@ -75,12 +77,16 @@ class Again:
         return self._trying.copy()
 
     def _enough(self, state: RetryCallState) -> bool:
-        """Whether one more try of this request would be one too many."""
+        """Whether one more try of this request would be one too many.
+
+        One that refuses all that it is sent gets as many tries from many requests as from one.
+        """
         error, tries = _error(state), state.attempt_number
         soon: Doubt = state.args[0]
         unreached = error.fate == "unsent" and not self._way.traffic.answers
+        refused = self._way.limiter.strikes if isinstance(error, RateLimited) else 0
         return (
-            tries >= self._way.terms.attempts
+            max(tries, refused - 1) >= self._way.terms.attempts  # the first two waits are alike
             or too_long(error)
             or (unreached and tries >= TRIES_AT_A_DOOR)
             or (tries >= FEW_TRIES and soon(error))

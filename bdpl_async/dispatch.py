@@ -93,14 +93,10 @@ class Dispatch:
                 raise
             return await self._halves(request)  # bounds are loose: a smaller one may still fit
         except (RequestFailed, ProviderUnavailable) as error:
-            alone = isinstance(error, ProviderUnavailable) and error.alone
-            if too_long(error) or (alone and not breaks(error)):  # it is the same for all texts
-                raise
-            self._blame.weigh(error, self.useful)
+            self._weigh(error)
             if len(request.texts) > 1:
                 return await self._halves(request)
-            if alone:
-                await self._see_it_answers(error)
+            await self._see_it_answers(error)
             outcomes = {request.texts[0]: error}
         for text, outcome in outcomes.items():
             if isinstance(outcome, ProviderError):
@@ -108,13 +104,20 @@ class Dispatch:
         self._blame.weigh_all(list(outcomes.values()), self.useful)
         return outcomes
 
+    def _weigh(self, error: ProviderError) -> None:
+        """Raise `error` where it is the provider's own, and would be that of any text."""
+        away = isinstance(error, ProviderUnavailable) and error.alone and not breaks(error)
+        if too_long(error) or away:
+            raise error
+        self._blame.weigh(error, self.useful)
+
     async def _see_it_answers(self, error: ProviderError) -> None:
         """Ask once more for what was answered before: else an outage passes for a bad text.
 
         Raises:
             ProviderUnavailable: `error`, since that is not answered any more either.
         """
-        if self._good is None:
+        if self._good is None or not (isinstance(error, ProviderUnavailable) and error.alone):
             return
         traffic = self._channel.traffic
         answers, request = traffic.answers, Request((self._good,), self._labels)

@@ -132,7 +132,7 @@ class Memory:
 
     def records(self) -> Iterator[Record]:
         """All that is known, for another journal: one record for each ask, oldest first."""
-        for names in self._asks:
+        for names in filter(None, self._asks):
             yield ["kept", [row(name, self._known[name]) for name in names]]
 
     def reread(self, record: Record) -> None:

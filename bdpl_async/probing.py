@@ -107,7 +107,7 @@ async def _recorded(gate: Gate, scorer: Recalling, request: Request) -> None:
     def keep(piece: bytes) -> None:
         diary.note("tape", piece.decode())
 
-    with _counted(gate):
+    with _counted(gate), diary.whole_replies():
         found, record = await scorer.recorded(request, gate.line, earlier=diary.pieces, keep=keep)
     whole = not diary.pieces
     diary.saw(record.decode(), None)

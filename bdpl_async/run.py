@@ -185,6 +185,7 @@ class Run:
                 yield event
         except (Stopped, asyncio.CancelledError, BdplError) as error:
             self._reason, failure = self._ended(error)
+            self.gate.channel.books.diary.note("stop", self.gate.elapsed)
         for notice in self._notices.new(self.gate.elapsed):
             yield notice
         yield Finished(self.gate.elapsed, self.result())

@@ -11,7 +11,7 @@ from bdpl_async.budget import Budget
 from bdpl_async.caching.cache import Cache
 from bdpl_async.caching.file import open_cache
 from bdpl_async.config import Config
-from bdpl_async.errors import StorageError
+from bdpl_async.errors import ConfigError, StorageError
 from bdpl_async.events import Evaluated, Event, Finished, Step
 from bdpl_async.kept import finished, read_run
 from bdpl_async.result import Result
@@ -80,6 +80,10 @@ async def resume(out: str | Path, scorer: Scorer, *, on_event: Listener | None =
     if finished(path):
         return read_run(path).result
     task = Task.from_toml(path / "run.toml")
+    if scorer.name != (model := task.config.model.name):
+        raise ConfigError(
+            f"{path}: a run of {model}, not of {scorer.name}", hint="resume it with its own model"
+        )
     with RunDir(path, task.config, resumed=True) as folder:
         async with opened(task.config, scorer) as cache:
             run = await Run.open(task, scorer, cache=cache, folder=folder)

@@ -1,11 +1,11 @@
-"""A run in this process whose RUN_DIR is copied as it goes, and resumed from every copy.
+"""A run in this process whose RUN_DIR is copied as it goes, and resumed from the copies.
 
-    trial = Trial(folder, TASK, settings)
-    whole = await trial.whole()                  # copies at events and while requests are in flight
+    trial = Trial(folder, task)
+    whole = await trial.whole()          # copies after events and while requests are in flight
     for moment in whole.moments:
-        await trial.check(moment, whole)
+        check_resumed(whole, moment, await trial.resumed(moment))
 
-A copy is what a kill at that moment leaves: whatever `os.pwrite` had taken, and no more.
+A copy is what a kill at that moment leaves: whatever the files had taken, and no more.
 """
 
 from __future__ import annotations
@@ -13,29 +13,28 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from bdpl_async.budget import Budget
 from bdpl_async.caching.cache import Cache
 from bdpl_async.errors import BdplError, RequestFailed, UnusableAnswer
-from bdpl_async.events import Event, Finished
+from bdpl_async.events import Event, Step
 from bdpl_async.records import Price, Reply, Request, Text, Usage
 from bdpl_async.result import Result
 from bdpl_async.run import Run
 from bdpl_async.rundir import RunDir
-from bdpl_async.saving.journal import Journal
 from bdpl_async.scorer import Capabilities
 from bdpl_async.task import Task
 from bdpl_async.tuning import follow
 from bdpl_async.usable import may_improve
 from bdpl_providers.simulated import Simulated
 
-__all__ = ["Ended", "Moment", "Remote", "Trial", "same"]
+__all__ = ["PACE", "Ended", "Moment", "Remote", "Trial", "check_paid", "check_resumed", "same"]
 
-Value = str | int | float | bool | None
+FREE = ("usage", "latency", "spending")
+"""What a kill may change: what was in flight counts, and time went by."""
 PACE = 0.01  # seconds of the fake clock that an answer takes
 
 
@@ -105,10 +104,12 @@ def _falls(text: Text, one_of: int, salt: str) -> bool:
 
 @dataclass(frozen=True)
 class Moment:
-    """A copy of RUN_DIR, and the scorer's books at that time."""
+    """A copy of RUN_DIR, what was told by then, and the scorer's books."""
 
     name: str
+    kind: str
     path: Path
+    steps: int
     sent: int
     texts: Counter[Text]
     answered: Counter[Text]
@@ -126,47 +127,50 @@ class Ended:
 
 @dataclass
 class Trial:
-    """One task with its settings, run in `folder`.
+    """One task, run in `folder`.
 
     Attributes:
         make: a fresh scorer.
         cache: a fresh cache, or one that is shared, or none.
+        share: of all moments that are copied; each kind's first one is.
     """
 
     folder: Path
     task: Task
     make: Callable[[], Remote] = Remote
     cache: Callable[[], Cache | None] = lambda: None
-    most: int = 8  # moments of each kind
+    share: float = 0.05
 
     async def whole(self) -> Ended:
         """The run that nobody stops."""
-        moments: list[Moment] = []
-        scorer, path = self.make(), self.folder / "whole"
-
-        def keep(name: str) -> None:
-            number = f"{len(moments)}-{name}"
-            copy = self.folder / f"copy-{number}"
-            if path.exists():
-                _copied(path, copy)
-            moments.append(
-                Moment(
-                    number, copy, scorer.sent, scorer.texts.copy(), scorer.answered.copy(),
-                    scorer.now,
-                )
-            )
-
-        scorer.hook = lambda: keep("flying")
-        run = RunDir(path, self.task.config)
-        result = await self._through(run, scorer, lambda event: keep(event.type))
-        return Ended(result, scorer, moments)
+        folder = RunDir(self.folder / "whole", self.task.config)
+        return await self._run(folder, self.make(), random.Random(0))
 
     async def resumed(self, moment: Moment) -> Ended:
-        """The run that goes on from a copy."""
+        """The run that goes on from a copy, and is copied as well."""
         scorer = self.make()
-        scorer.now = 7.0 + moment.now
-        run = RunDir(moment.path, self.task.config, resumed=True)
-        return Ended(await self._through(run, scorer, lambda event: None), scorer, [])
+        scorer.now = moment.now + 7.0  # while nothing ran
+        folder = RunDir(moment.path, self.task.config, resumed=True)
+        return await self._run(folder, scorer, random.Random(moment.name), moment)
+
+    async def _run(
+        self, folder: RunDir, scorer: Remote, chance: random.Random, after: Moment | None = None
+    ) -> Ended:
+        moments: list[Moment] = []
+        names: Counter[str] = Counter()
+        sent = after.sent if after else 0
+
+        def keep(name: str) -> None:
+            names[name] += 1
+            if (names[name] > 1 and chance.random() > self.share) or not folder.path.exists():
+                return
+            copy = folder.path.with_name(f"{folder.path.name}-{len(moments)}")
+            _copied(folder.path, copy)
+            books = sent + scorer.sent, scorer.texts.copy(), scorer.answered.copy(), scorer.now
+            moments.append(Moment(f"{copy.name} {name}", name, copy, names[Step.type], *books))
+
+        scorer.hook = lambda: keep("in flight")
+        return Ended(await self._through(folder, scorer, lambda e: keep(e.type)), scorer, moments)
 
     async def _through(
         self, folder: RunDir, scorer: Remote, hear: Callable[[Event], None]
@@ -182,23 +186,34 @@ class Trial:
 
 
 def _copied(path: Path, copy: Path) -> None:
-    """Journals first: the checkpoint of any later moment fits to them."""
+    """The checkpoint last, which a thread writes; journals that only older ones need may vanish."""
     copy.mkdir()
     for file in sorted(path.iterdir(), key=lambda file: file.name == "checkpoint.json"):
-        if file.suffix == ".log":
-            content = file.read_bytes().rstrip(b"\0")
-        elif file.name.startswith(".") or not file.is_file():
+        if file.name.startswith(".") or not file.is_file():
             continue
-        else:
+        with suppress(FileNotFoundError):
             content = file.read_bytes()
-        (copy / file.name).write_bytes(content)
+            (copy / file.name).write_bytes(
+                content.rstrip(b"\0") if file.suffix == ".log" else content
+            )
 
 
-def same(result: Result | BdplError) -> Mapping[str, Any]:
+def same(result: Result | BdplError) -> dict[str, str]:
     """All that must be the same, however often the run was stopped."""
     if isinstance(result, BdplError):
         return {"error": str(result)}
     document = result.to_json()
-    for name in ("usage", "latency", "spending"):
-        del document[name]
-    return {name: repr(value) for name, value in document.items()}  # NaN is equal to NaN
+    return {name: repr(value) for name, value in document.items() if name not in FREE}  # NaN too
+
+
+def check_resumed(whole: Ended, moment: Moment, after: Ended) -> None:
+    """It ended as if it had never been stopped, and paid for nothing that was answered."""
+    assert same(after.result) == same(whole.result), moment.name
+    check_paid(moment, after)
+
+
+def check_paid(moment: Moment, after: Ended) -> None:
+    """Nothing was asked that was answered, and all that was sent was counted."""
+    assert not after.scorer.texts.keys() & moment.answered.keys(), moment.name
+    assert isinstance(after.result, Result), moment.name
+    assert after.result.usage.requests == moment.sent + after.scorer.sent, moment.name

@@ -3,81 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdpl_async.budget import Amount, Budget, Ledger
-from bdpl_async.channel import Channel
+from bdpl_async.budget import Amount, Budget
 from bdpl_async.errors import (
     BudgetExhausted,
     ProviderError,
-    ProviderRefused,
     ProviderUnavailable,
     RateLimited,
     RequestFailed,
-    ServerFault,
 )
 from bdpl_async.halt import Stopped
-from bdpl_async.limits.standing import Standing
-from bdpl_async.records import Price, Quota, Usage
+from bdpl_async.records import Price, Usage
 from bdpl_async.terms import Terms
-
-ONE = Amount(requests=1, prompts=1, tokens=20, usd=20e-6)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer to so many texts."""
-
-    usage: Usage = field(default_factory=lambda: Usage(prompt_tokens=7))
-    answered: int | None = None
-    quotas: tuple[Quota, ...] = ()
-
-
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
-
-
-@dataclass
-class Script:
-    """An exchange that does one thing after the other, the last one for ever."""
-
-    acts: Sequence[Exception | Answer]
-    calls: int = 0
-    times: list[float] = field(default_factory=list)
-
-    async def __call__(self) -> Answer:
-        act = self.acts[min(self.calls, len(self.acts) - 1)]
-        self.calls += 1
-        await asyncio.sleep(0)
-        if isinstance(act, Exception):
-            raise act
-        return act
-
-
-def channel(
-    clock: Clock | None = None, budget: Budget | None = None, terms: Terms | None = None
-) -> Channel:
-    clock = clock or Clock()
-    ledger = Ledger(budget or Budget())
-    terms = terms or Terms()
-    return Channel("test/x", ledger, terms, clock=clock, sleep=clock.sleep, draw=lambda: 0.5)
+from tests.channelkit import ONE, Answer, Clock, Script, channel
 
 
 async def test_an_answer_is_counted_at_what_it_reports() -> None:
@@ -118,72 +61,6 @@ async def test_a_failure_is_counted_by_its_fate(fate: str, counted: Amount) -> N
     assert ch.traffic.failures == 1
 
 
-async def test_only_what_may_pass_is_sent_again() -> None:
-    """A refusal or a bad request is sent once; a provider that is busy is asked again."""
-    for error, calls in [
-        (ProviderRefused("key"), 1),
-        (RequestFailed("too long"), 1),
-        (ProviderUnavailable("503"), 8),
-        (ServerFault("500"), 8),
-    ]:
-        script = Script([error])
-        with pytest.raises(ProviderError) as caught:
-            await channel().send(script, ONE)
-        assert caught.value is error
-        assert script.calls == calls
-
-
-async def test_every_attempt_is_seen() -> None:
-    """Retries are requests to the ledger, events to the user, and waits that grow."""
-    clock = Clock()
-    ch = channel(clock)
-    bad = ProviderUnavailable("busy", fate="refused")
-    await ch.send(Script([bad, bad, bad, Answer()]), ONE)
-    assert ch.ledger.spent == Amount(4, 1, 7)
-    assert ch.traffic.retries == ch.traffic.failures == 3
-    assert [retry.attempt for retry in ch.again.retries] == [2, 3, 4]
-    assert all(retry.reason == "busy" for retry in ch.again.retries)
-    assert clock.slept == sorted(clock.slept)
-    assert len(clock.slept) == 3
-
-
-async def test_the_wait_that_was_asked_for_is_kept() -> None:
-    """Retry-After beats back-off."""
-    clock = Clock()
-    limited = RateLimited("429", retry_after=17.0, fate="refused")
-    await channel(clock).send(Script([limited, Answer()]), ONE)
-    assert 17.0 <= clock.now < 20.0
-
-
-async def test_a_wait_before_another_try_can_be_seen() -> None:
-    """Who looks on while a request waits to be sent again is told why, and until when."""
-    clock = Clock()
-    seen: list[Standing] = []
-
-    async def sleep(seconds: float) -> None:
-        if not seen:
-            for part in (0.0, 30.0):
-                await clock.sleep(part)
-                seen.append(line.limiter.standing.paused(line.again.pauses, line.elapsed))
-        await clock.sleep(seconds)
-
-    terms, ledger = Terms(), Ledger(Budget())
-    line = Channel("x", ledger, terms, clock=clock, sleep=sleep, draw=lambda: 0.5)
-    script = Script([RateLimited("busy", retry_after=60.0), Answer()])
-    await line.send(script, ONE)
-    assert {(s.waiting, s.obstacle) for s in seen} == {(1, "another try (rate limit)")}
-    assert [s.seconds for s in seen] == pytest.approx([60.0, 30.0], rel=0.2)
-    assert line.limiter.standing.paused(line.again.pauses, line.elapsed).waiting == 0
-
-
-async def test_a_wait_of_hours_is_a_refusal() -> None:
-    """Who asks for a wait that no run outlives is not asked again."""
-    clock, script = Clock(), Script([RateLimited("come back tomorrow", retry_after=86_400.0)])
-    with pytest.raises(RateLimited):
-        await channel(clock).send(script, ONE)
-    assert (script.calls, clock.now) == (1, 0.0)
-
-
 async def test_a_wait_beyond_the_budget_of_seconds_ends_the_run() -> None:
     """Waiting until the time is over helps nobody."""
     clock = Clock()
@@ -192,22 +69,6 @@ async def test_a_wait_beyond_the_budget_of_seconds_ends_the_run() -> None:
     with pytest.raises(BudgetExhausted, match="10 seconds"):
         await ch.send(script, ONE)
     assert script.calls == 1
-
-
-async def test_a_server_that_is_not_there_is_told_soon() -> None:
-    """Nobody waits a minute to read that nothing listens at that address."""
-    script = Script([ProviderUnavailable("refused", fate="unsent")])
-    with pytest.raises(ProviderUnavailable):
-        await channel().send(script, ONE)
-    assert script.calls == 3
-
-
-async def test_a_list_on_which_the_server_breaks_is_given_back_early() -> None:
-    """One bad member may be at fault: the caller parts the list instead of eight tries."""
-    script = Script([ServerFault("500", fate="refused")])
-    with pytest.raises(ServerFault):
-        await channel().send(script, Amount(1, 16, 200), soon=lambda error: True)
-    assert script.calls == 3
 
 
 async def test_a_timeout_is_the_providers_error() -> None:

@@ -164,3 +164,121 @@ async def test_beside_others(task: bdpl.Task) -> None:
     alone = await bdpl.tune(task, Length(), seed=1)
     both = await asyncio.gather(*(bdpl.tune(task, Length(), seed=seed) for seed in (0, 1)))
     assert both[1].losses == alone.losses
+
+
+class Dying(Length):
+    """A scorer that never answers its so-manieth request: then somebody gives up the run."""
+
+    def __init__(self, alive: int) -> None:
+        super().__init__()
+        self.alive = alive
+        self.silent = asyncio.Event()
+
+    async def score(self, request: Request) -> Reply:
+        if self.requests == self.alive:
+            self.silent.set()
+            await asyncio.Event().wait()
+        return await super().score(request)
+
+
+async def stopped(task: bdpl.Task, out: Path, alive: int = 20, seed: int = 0) -> None:
+    """A run that was cancelled, as by a notebook's button, after so many answers."""
+    scorer = Dying(alive)
+    run = asyncio.create_task(bdpl.tune(task, scorer, out=out, seed=seed))
+    await scorer.silent.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
+def lasting(result: bdpl.Result) -> dict[str, object]:
+    """All but what was in flight, and the time."""
+    document = result.to_json()
+    for name in ("usage", "latency", "spending"):
+        del document[name]
+    return document
+
+
+async def test_resume(task: bdpl.Task, tmp_path: Path) -> None:
+    """A run that was cancelled goes on by its folder alone, and ends as if it never had been."""
+    whole = await bdpl.tune(task, Length(), seed=3)
+    requests = whole.usage.requests
+    for alive in range(0, requests, 5):
+        out, second = tmp_path / str(alive), Length()
+        await stopped(task, out, alive, seed=3)
+        heard: list[Event] = []
+        result = await bdpl.resume(out, second, on_event=heard.append)
+        assert lasting(result) == lasting(whole)
+        assert second.requests == requests - alive
+        assert result.usage.requests > requests  # those in flight may be paid
+        assert isinstance(heard[-1], Finished)
+        assert "resumed" in [event.type for event in heard]
+
+
+async def test_resume_what_is_finished(task: bdpl.Task, tmp_path: Path) -> None:
+    """Nothing is asked, said or changed; the result is the one that stands there."""
+    result = await bdpl.tune(task, Length(), out=tmp_path / "run")
+    before = {file: file.read_bytes() for file in files(tmp_path / "run")}
+    scorer, heard = Length(), list[Event]()
+    again = await bdpl.resume(str(tmp_path / "run"), scorer, on_event=heard.append)
+    assert again == result
+    assert (scorer.requests, heard) == (0, [])
+    assert {file: file.read_bytes() for file in files(tmp_path / "run")} == before
+
+
+async def test_resume_nothing(tmp_path: Path) -> None:
+    """A folder without a run, or none at all, is refused, and is not made."""
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "none"):
+        scorer = Length()
+        with pytest.raises(ConfigError):
+            await bdpl.resume(tmp_path / name, scorer)
+        assert scorer.requests == 0
+    assert files(tmp_path) == [tmp_path / "empty"]
+
+
+async def test_resume_what_changed(task: bdpl.Task, tmp_path: Path) -> None:
+    """Other data, or another model, is another run: refused, named, and nothing sent."""
+    out = tmp_path / "run"
+    await stopped(task, out)
+
+    class Other(Length):
+        name = "mine/other"
+
+    scorer = Other()
+    with pytest.raises(ConfigError, match=r"a run of mine/length, not of mine/other"):
+        await bdpl.resume(out, scorer)
+    train = tmp_path / "train.tsv"
+    train.write_text(train.read_text().replace("bad 0", "bad zero"))
+    with pytest.raises(ConfigError, match="the data changed since the run began"):
+        await bdpl.resume(out, Length())
+    assert scorer.requests == 0
+    train.write_text(train.read_text().replace("bad zero", "bad 0"))
+    assert (await bdpl.resume(out, Length())).stop_reason == "steps"
+
+
+async def test_resume_beside_another(task: bdpl.Task, tmp_path: Path) -> None:
+    """Two at a time do not work in one folder; the first one is not disturbed."""
+    out = tmp_path / "run"
+    await stopped(task, out)
+    both = await asyncio.gather(
+        bdpl.resume(out, Length()), bdpl.resume(out, Length()), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in both) == ["ConfigError", "Result"]
+
+
+async def test_a_listener_that_fails_loses_nothing(task: bdpl.Task, tmp_path: Path) -> None:
+    """Its error is the caller's; the run goes on with another one."""
+    whole = await bdpl.tune(task, Length())
+    for kind in ("started", "evaluated", "step", "checkpoint", "finished"):
+        out, scorer = tmp_path / kind, Length()
+
+        def hear(event: Event, kind: str = kind) -> None:
+            if event.type == kind:
+                raise ZeroDivisionError(kind)
+
+        with pytest.raises(ZeroDivisionError):
+            await bdpl.tune(task, scorer, out=out, on_event=hear)
+        again = Length()
+        assert lasting(await bdpl.resume(out, again)) == lasting(whole)
+        assert scorer.requests + again.requests == whole.usage.requests

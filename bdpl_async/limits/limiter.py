@@ -41,6 +41,9 @@ class Limiter:
         concurrency: in flight at most.
         clock: monotonic seconds.
         sleep: as `asyncio.sleep`, on the same clock.
+
+    Attributes:
+        strikes: waves of refusals, with nothing let through between them.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Limiter:
         self._lesson, self._pace = Lesson(), Pace()
         self._allowance = Allowance()
         self._paused = 0.0  # until then nothing is sent
-        self._strikes = 0  # waves of refusals, with nothing let through between them
+        self.strikes = 0
         self._scout: Ticket | None = None  # after two, one goes ahead alone
         self._count = 0
         self._tokens = 0  # in flight
@@ -148,7 +151,7 @@ class Limiter:
         """
         self._close(ticket)
         self._slots.free(ticket.slot, "fine")
-        if self._strikes:
+        if self.strikes:
             self._relent(self._slots.epoch - ticket.slot.epoch)
         if tokens != ticket.tokens:
             for window in self._windows:
@@ -193,20 +196,20 @@ class Limiter:
     def _relent(self, waves: int) -> None:
         """An answer to what was sent so many waves of refusals ago: something was let through."""
         if waves == 0:
-            self._strikes = 0
+            self.strikes = 0
         elif waves == 1:  # sent after the wave before the last
-            self._strikes = 1
+            self.strikes = 1
 
     def _refused(self, ticket: Ticket, error: RateLimited, now: float) -> None:
         """Pause, fewer at a time, and learn; once for a wave of refusals."""
         seconds = asked(error) or _until_reset(error)
         first = ticket.slot.epoch == self._slots.epoch
-        self._strikes += first
+        self.strikes += first
         outcome: Outcome = "refused"
         if error.kind == "parallel":
             outcome = "crowded"
             if self.in_flight == 1:  # others fill the provider: none of ours will make room
-                self._pause(now + _backoff(self._strikes))
+                self._pause(now + _backoff(self.strikes))
         else:
             self._rest(seconds, first, now)
             if error.kind == "rate" and seconds is None and not self._windows:
@@ -216,17 +219,17 @@ class Limiter:
         if error.kind == "slow_down":
             self._pace.slower(now, *self._lesson.recent(now), self._count)
         elif first and error.kind == "rate":
-            self._lesson.refused(ticket, now, self._strikes, seconds)
+            self._lesson.refused(ticket, now, self.strikes, seconds)
         self._list()
 
     def _rest(self, seconds: float | None, first: bool, now: float) -> None:
         """Send nothing for as long as was asked for, or for a moment."""
         if seconds is not None:
             # The newest counts; but where coming back when told did not help, it was not true.
-            least = _backoff(self._strikes - 1) if self._strikes > 1 else 0.0
+            least = _backoff(self.strikes - 1) if self.strikes > 1 else 0.0
             self._paused = now + max(least, min(seconds, LONGEST_WAIT) + SPREAD)
         elif first:
-            self._pause(now + _backoff(self._strikes))
+            self._pause(now + _backoff(self.strikes))
 
     def _settle(self, now: float) -> None:
         """Sending begins again: see what there is to learn from the last wave."""
@@ -262,7 +265,7 @@ class Limiter:
         if self._allowance:
             self._allowance.spend(tokens)
         self._lesson.sent(ticket)
-        if self._strikes > 1:
+        if self.strikes > 1:
             self._scout = ticket
         return ticket
 

@@ -5,6 +5,7 @@
       sent, paid, fail, cut, hit, tell    what it does to the books, see `bdpl_async.books`
       text         what became of texts
     tape, seen, anew     pieces of a probe, its end, and that it is made again
+    stop                 the run was ended, and when: waits count as well
 
 A resumed run decides and asks again from its checkpoint on, in the same order, since every random
 number comes from the seed. As long as the diary knows what came of it, it is told, and nothing is
@@ -18,8 +19,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ __all__ = ["Diary"]
 
 ENDS: Final = ("paid", "fail", "cut")
 PER_REQUEST: Final = 600  # bytes of room kept for what will be known of a request
+PER_PROBE: Final = 1 << 16  # more of them where replies are kept whole
 CHANGED: Final = "the run does not go the way it went: the program or one of its libraries changed"
 HINT: Final = (
     "run it anew in another folder; what was paid for comes from the cache:"
@@ -103,7 +105,7 @@ class Diary:
                 self._script.append(_Scene(record))
             else:
                 (self._script[-1].body if self._script else self.opening).append(record)
-            if kind in ("sent", "ask"):
+            if kind in ("sent", "ask", "stop"):
                 self.elapsed = max(self.elapsed, float(record[-1]))
             if kind == "sent":
                 under_way[record[1]] = record
@@ -148,6 +150,15 @@ class Diary:
         """
         self.seen, self.pieces, self.anew = ["seen", record, replayed], [], False
         self.note(*self.seen)
+
+    @contextmanager
+    def whole_replies(self) -> Iterator[None]:
+        """Keep room for a probe's, as long as this lasts."""
+        self._owed += PER_PROBE
+        try:
+            yield
+        finally:
+            self._owed -= PER_PROBE
 
     def sent(self, number: int, amount: Amount, now: float) -> None:
         """A request leaves now.

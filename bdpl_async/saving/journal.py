@@ -115,7 +115,8 @@ class Journal:
         self.spare()
         with contextlib.suppress(OSError):  # nobody is left to be told
             self.flush()
-        os.close(self._file)
+        file, self._file = self._file, -1  # whoever comes late must not write to another file
+        os.close(file)
 
     def _make_room(self, size: int) -> None:
         needed = self.end + size - self._room

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UNSAVED", "learn", "onward"]
 
+LOST = "were not saved"  # of a cache's trouble, once it is closed
 UNSAVED = "the run had not begun, so there is nothing to go on with"
 
 
@@ -38,9 +39,6 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
     Raises:
         BdplError: as `Run.open` and `follow`.
     """
-    from asyncio import CancelledError
-
-    from bdpl_async.halt import Stopped
     from bdpl_async.run import Run
     from bdpl_async.rundir import RunDir
     from bdpl_async.tuning import follow, opened
@@ -56,10 +54,8 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
         _saved(interrupt, out)  # from here on
         interrupt.halt = channel.halt.ask
         async with telling(channel):
-            try:
+            with _cancelling():
                 yield
-            except Stopped:  # and what was in flight is kept
-                raise CancelledError from None
 
     with RunDir(out, task.config, resumed=resumed) as folder, _advising(folder, interrupt):
         async with AsyncExitStack() as stack:
@@ -70,9 +66,22 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
             interrupt.halt, ui = run.gate.halt, task.config.run.ui
             listener = await stack.enter_async_context(watching(ui, out, run.pulse, interrupt))
             result = await follow(run, folder, listener)
-        if cache is not None and cache.trouble is not None:  # what could not be written till now
-            say(f"bdpl-async: {clean(cache.trouble)}")
+        if cache is not None and (trouble := cache.trouble) is not None and LOST in trouble:
+            say(f"bdpl-async: the cache: {clean(trouble.rpartition('; ')[2])}")
     return result
+
+
+@contextmanager
+def _cancelling() -> Iterator[None]:
+    """A probe that was asked to stop, and kept what was in flight, ends as if it were cancelled."""
+    from asyncio import CancelledError
+
+    from bdpl_async.halt import Stopped
+
+    try:
+        yield
+    except Stopped:
+        raise CancelledError from None
 
 
 @contextmanager
