@@ -71,7 +71,7 @@ async def test_private(tmp_path: Path, config: Config) -> None:
     finally:
         os.umask(before)
     assert mode(path) == 0o700
-    names = ("run.toml", "events.jsonl", "result.json", "answers.json", ".lock")
+    names: tuple[str, ...] = ("run.toml", "events.jsonl", "result.json", "answers.json", ".lock")
     names += ("checkpoint.json", "checkpoint-0.log")
     assert {file.name: mode(file) for file in path.iterdir()} == dict.fromkeys(names, 0o600)
 
