@@ -39,11 +39,15 @@ def opening(session: Session, plan: Plan, steps: int | None) -> list[Event]:
 
 
 class Notices:
-    """Requests that were sent again, a cache in trouble, a model that expects other words."""
+    """Requests that were sent again, a cache in trouble, a model that expects other words.
+
+    Attributes:
+        troubles: of the cache, that were told.
+    """
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._troubles: set[str] = set()
+        self.troubles: set[str] = set()
         self._told = 0  # notes of the cache
         self._judged = False
         self._failed = False  # told that texts fail
@@ -68,8 +72,8 @@ class Notices:
             return []
         notes = list(cache.notes[self._told :])
         self._told += len(notes)
-        if cache.trouble is not None and cache.trouble not in self._troubles:
-            self._troubles.add(cache.trouble)
+        if cache.trouble is not None and cache.trouble not in self.troubles:
+            self.troubles.add(cache.trouble)
             notes.append(cache.trouble)
         return notes
 

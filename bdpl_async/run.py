@@ -208,6 +208,11 @@ class Run:
                 return "interrupted", error
 
     @property
+    def troubles(self) -> set[str]:
+        """Of the cache, that were told."""
+        return self._notices.troubles
+
+    @property
     def steps(self) -> int:
         """Updates done."""
         return len(self._course.learning.losses)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -258,3 +259,12 @@ async def test_a_disk_that_takes_no_more_is_told_next(
             keeper.put(2, {"n": 2})
         assert "bdpl-async resume" in (caught.value.hint or "")
     await keeper.settled()
+
+
+async def test_nothing_is_written_once_it_is_closed(tmp_path: Path) -> None:
+    """What waited when a run crashed is dropped: another may write there by now."""
+    checkpoints = Checkpoints(tmp_path, lambda: None, lambda state: None)
+    checkpoints.put(1, {"a": 1})
+    checkpoints.close()
+    await checkpoints.settled()
+    assert os.listdir(tmp_path) == []

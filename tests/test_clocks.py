@@ -183,6 +183,7 @@ async def test_an_hour_between_two_answers(tmp_path: Path, monkeypatch: pytest.M
     assert found.usage.seconds > HOUR
 
 
+@pytest.mark.slow
 def test_a_process_that_is_suspended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was in flight is late when it wakes; it is sent again, and the run goes on."""
     monkeypatch.chdir(tmp_path)

@@ -22,6 +22,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def _handlers() -> object:
     """Signals are handled as before, whatever a test does."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +23,7 @@ from tests.faultserver import Books, FaultServer, Manners
 from tests.test_gate import Counting, by_number, gate_for, number_of, texts
 
 Capsys = pytest.CaptureFixture[str]
+ROOT = Path(__file__).parents[1]
 PATIENCE = 0.5  # seconds that eight tries last at least, instead of half a minute
 ENOUGH = ("--timeout", "0.2")
 
@@ -80,9 +85,7 @@ def test_one_that_comes_back_is_waited_for(kind: str, bench: Bench) -> None:
     assert result("back") == bench.result
 
 
-@pytest.mark.parametrize(
-    "kind", ["503", "500", "502", "slow-down", "reset", "hang", "quota", "key"]
-)
+@pytest.mark.parametrize("kind", ["503", "500", "slow-down", "reset", "hang", "quota", "key"])
 def test_one_that_stays_away_ends_the_run(kind: str, bench: Bench) -> None:
     """Exit code 3, with the command that goes on; then all is as if nothing had been.
 
@@ -134,6 +137,30 @@ async def test_an_outage_at_the_end_of_an_ask_is_one(error: ProviderUnavailable)
     with pytest.raises(type(error)):
         await gate_for(scorer, concurrency=1).score(texts(30))
     assert len(scorer.sent) == 29 + 8 + 3
+
+
+@pytest.mark.slow
+def test_a_probe_that_is_stopped_keeps_its_answer(bench: Bench) -> None:
+    """What is in flight at the first signal lands, and is not asked for again."""
+    bench.server.manners, bench.server.books = Manners(latency=1.0), Books()
+    model = f"--model compatible/fake --base-url {bench.server.url} --cache none --batch-prompts 1"
+    path = os.pathsep.join(str(ROOT / part) for part in (".", "providers", "cli"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bdpl_cli", *f"run task.toml {model} --out cut --ui none".split()],
+        env={**os.environ, "PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not bench.server.books.scoring:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "go on with: bdpl-async resume" in said
+    assert bench.server.books.answered.total() == 1
+    bench.server.manners = Manners()
+    bench.goes_on("cut")
+    assert bench.server.books.requests == bench.sent
 
 
 @pytest.mark.slow

@@ -86,14 +86,14 @@ def test_two_signals(place: Place) -> None:
 def test_two_processes(place: Place) -> None:
     """The second on one RUN_DIR is refused with exit 2 and disturbs nothing."""
     found, whole = place
-    found.setting.manners.latency = 1.0
     begun = threading.Event()
     found.server.doom(30, begun.set, 0.0)
     process = started(found.folder, (*TOOL, *found.words("shared")))
     assert begun.wait(60)
+    found.server.manners.latency = 1.0
     second = found.finished((*TOOL, "resume", "shared", "--ui", "none"))
     third = found.finished((*TOOL, *found.words("shared")))
-    found.setting.manners.latency = 0.006
+    found.server.manners.latency = 0.006
     assert (second.returncode, third.returncode) == (2, 2)
     assert "another process works there" in second.stderr
     assert ended(process).returncode == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -95,6 +96,13 @@ class Checkpoints:
         self._work: asyncio.Task[None] | None = None
         self._trouble: OSError | None = None
         self._writing = False
+        self._at_work = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Return when nothing is being written, and write no more: others may work there now."""
+        with self._at_work:
+            self._closed = True
 
     def put(self, step: int, state: State) -> None:
         """Write `state`, which nobody changes any more, as soon as the one before is written.
@@ -131,6 +139,11 @@ class Checkpoints:
             self._writing = False
 
     def _write(self, state: State) -> None:
+        with self._at_work:
+            if not self._closed:
+                self._write_now(state)
+
+    def _write_now(self, state: State) -> None:
         self._before()
         spelled = orjson.dumps(state)
         head = b'{"schema": %d, "checksum": %d, "state": ' % (SCHEMA, zlib.crc32(spelled))

@@ -145,6 +145,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the files."""
+        self.checkpoints.close()
         self._close_past()
         self.diary.flush()
         if self._journal is not None:

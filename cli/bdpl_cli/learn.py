@@ -12,8 +12,10 @@ from bdpl_cli.interrupts import Interrupt
 from bdpl_cli.stderr import say
 
 if TYPE_CHECKING:
+    from bdpl_async.caching.cache import Cache
     from bdpl_async.channel import Channel
     from bdpl_async.result import Result
+    from bdpl_async.run import Run
     from bdpl_async.rundir import RunDir
     from bdpl_async.task import Task
 
@@ -43,7 +45,6 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
     from bdpl_async.rundir import RunDir
     from bdpl_async.tuning import follow, opened
     from bdpl_cli.connecting import connected
-    from bdpl_cli.plaintext import clean
     from bdpl_cli.views import watching
     from bdpl_cli.waiting import loading, telling
 
@@ -66,9 +67,19 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
             interrupt.halt, ui = run.gate.halt, task.config.run.ui
             listener = await stack.enter_async_context(watching(ui, out, run.pulse, interrupt))
             result = await follow(run, folder, listener)
-        if cache is not None and (trouble := cache.trouble) is not None and LOST in trouble:
-            say(f"bdpl-async: the cache: {clean(trouble.rpartition('; ')[2])}")
+        _say_lost(cache, run)
     return result
+
+
+def _say_lost(cache: Cache | None, run: Run) -> None:
+    """Say what a cache that is closed could not write, and why, if that was not said before."""
+    from bdpl_cli.plaintext import clean
+
+    if cache is None or (trouble := cache.trouble) is None or LOST not in trouble:
+        return
+    told = any(map(trouble.startswith, run.troubles))
+    what = f"the cache: {trouble.rpartition('; ')[2]}" if told else trouble
+    say(f"bdpl-async: {clean(what)}")
 
 
 @contextmanager
