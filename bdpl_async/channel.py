@@ -120,20 +120,22 @@ class Channel:
         try:
             return await self._attempt(exchange, bound)
         except ProviderUnavailable as error:
+            error.alone = True  # as long as nothing has been answered since
             first: list[ProviderUnavailable] = [error]
-        answers = self.traffic.answers
+        answers = self.traffic.answers  # at the last failure; those of before a wait prove nothing
 
         async def again(soon: Doubt) -> tuple[Answer, Usage]:
+            nonlocal answers
             if first:  # tenacity costs 16 us a call, so it first hears of a request that failed
                 raise first.pop()
             self.traffic.retries += 1
-            return await self._attempt(exchange, bound)
+            try:
+                return await self._attempt(exchange, bound)
+            except ProviderUnavailable as error:
+                error.alone, answers = self.traffic.answers == answers, self.traffic.answers
+                raise
 
-        try:
-            return await self.again.trying()(again, soon)
-        except ProviderUnavailable as error:
-            error.alone = self.traffic.answers == answers
-            raise
+        return await self.again.trying()(again, soon)
 
     def refuse(self, error: ProviderRefused | StorageError) -> None:
         """Send nothing more: whoever wants to hears of this error."""

@@ -163,7 +163,7 @@ class ProviderUnavailable(ProviderError):
     """Raised when the provider cannot answer now; another try may succeed.
 
     Attributes:
-        alone: after all tries, that nothing else was answered either since the first one failed.
+        alone: that nothing else was answered either since the try before this one failed.
     """
 
     retryable = True
