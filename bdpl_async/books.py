@@ -12,7 +12,6 @@ What was written is `applied` in the next process of the same run, one record at
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple
 from typing import Any
 
 from bdpl_async.budget import Amount, Ledger, Reservation
@@ -50,14 +49,12 @@ class Books:
     def paid(self, reservation: Reservation, amount: Amount, usage: Usage) -> None:
         """It was answered, and counts as `amount`."""
         tokens = usage.prompt_tokens, usage.completion_tokens
-        numbers = amount.requests, amount.prompts, amount.tokens, amount.usd
-        self.diary.ended(reservation.amount, "paid", reservation.number, *numbers, *tokens)
+        self.diary.ended(reservation.amount, "paid", reservation.number, *amount.numbers, *tokens)
         self._pay(reservation, amount, tokens)
 
     def failed(self, reservation: Reservation, amount: Amount, *, lost: bool) -> None:
         """It was not answered, and counts as `amount`; `lost`: since it may have been."""
-        numbers = amount.requests, amount.prompts, amount.tokens, amount.usd
-        self.diary.ended(reservation.amount, "fail", reservation.number, *numbers, lost)
+        self.diary.ended(reservation.amount, "fail", reservation.number, *amount.numbers, lost)
         self._fail(reservation, amount, lost=lost)
 
     def cut(self, reservation: Reservation) -> None:
@@ -67,7 +64,7 @@ class Books:
 
     def replay(self, amount: Amount) -> None:
         """The cache answered what had cost so much; less than nothing takes that back."""
-        self.diary.wait("hit", *astuple(amount))
+        self.diary.wait("hit", *amount.numbers)
         self.ledger.replay(amount)
 
     def applied(self, record: Record) -> bool:

@@ -84,6 +84,11 @@ class Amount:
             raise ValueError(f"{numbers} is no amount")
         return cls(int(requests), int(prompts), int(tokens), float(usd))
 
+    @property
+    def numbers(self) -> tuple[int, int, int, float]:
+        """What `of` takes."""
+        return self.requests, self.prompts, self.tokens, self.usd
+
     def __add__(self, other: Amount) -> Amount:
         return Amount(
             self.requests + other.requests,
@@ -243,6 +248,10 @@ class Ledger:
         self._open[reservation.number] = reservation.amount
         self._held.add(reservation.amount)
 
+    def number_after(self, number: int) -> None:
+        """Give reservations to come higher numbers than those that may still be taken up."""
+        self._count = max(self._count, number)
+
     def held_as(self, number: int) -> Reservation:
         """The open reservation of this number.
 
@@ -258,8 +267,8 @@ class Ledger:
         return {
             "spent": astuple(self._spent),
             "replayed": astuple(self._replayed),
-            "crashed": astuple(self._crashed),
-            "open": [[number, *astuple(amount)] for number, amount in self._open.items()],
+            "crashed": self._crashed.numbers,
+            "open": [[number, *amount.numbers] for number, amount in self._open.items()],
             "count": self._count,
         }
 

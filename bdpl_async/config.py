@@ -59,6 +59,7 @@ class OptimizerTable(Table):
     share: Annotated[float, Field(ge=0, le=1000)] = 3.0
     finalists: Annotated[int, Field(ge=1, le=256)] = 8
     patience: Count | None = None
+    lag: Annotated[int, Field(ge=0, le=64)] | None = None
 
 
 class ModelTable(Table):

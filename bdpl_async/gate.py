@@ -8,7 +8,7 @@ alone, never of time, so that a local model's floats repeat bit for bit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
@@ -17,10 +17,8 @@ from bdpl_async.budget import Amount, Ledger
 from bdpl_async.caching.cache import Cache, Entry
 from bdpl_async.channel import Channel
 from bdpl_async.dispatch import Dispatch
-from bdpl_async.errors import (
-    ProviderError,
-)
-from bdpl_async.fanout import fan_out
+from bdpl_async.errors import ProviderError
+from bdpl_async.fanout import Places, fan_out
 from bdpl_async.forecast import Forecast
 from bdpl_async.halt import Stopped
 from bdpl_async.memory import Memory, Outcome
@@ -33,6 +31,8 @@ from bdpl_async.shelf import Shelf
 __all__ = ["Gate"]
 
 Answer = TypeVar("Answer", bound=Billed)
+Outcomes = dict[Text, Outcome]
+_Missing = tuple[Coroutine[Any, Any, int] | None, dict[Text, asyncio.Future[Outcomes]]]
 
 
 class Gate:
@@ -66,7 +66,8 @@ class Gate:
         self._memory = Memory(channel.books.diary)
         self.in_flight: int | None = None
         self._preparing = asyncio.Lock()
-        self._asked: dict[Text, asyncio.Future[None]] = {}  # by asks that are under way
+        self._asked: dict[Text, asyncio.Future[Outcomes]] = {}  # by asks that are under way
+        self._places = Places(1)
         self._cache_hits = 0
         self._dispatch = Dispatch(scorer, labels, self.forecast, self._memory, self._shelf)
 
@@ -147,8 +148,7 @@ class Gate:
         Raises:
             IndexError, KeyError, TypeError, ValueError: something is not as it is written.
         """
-        for record in records:
-            self._memory.reread(record)
+        self._memory.reread(records)
         self._memory.restore(snapshot["memory"])
         self.channel.books.restore(snapshot["books"])
         self.forecast.restore(snapshot["forecast"])
@@ -175,72 +175,100 @@ class Gate:
             ProviderError: the provider cannot be used.
             Stopped: the run was asked to stop.
         """
-        await asyncio.sleep(0)  # an ask that the cache answers whole must still let a signal in
+        await asyncio.sleep(0)  # an ask that is answered without a request still lets a signal in
+        return await self.ask(texts)
+
+    def ask(self, texts: Sequence[Text]) -> Coroutine[Any, Any, list[Outcome]]:
+        """`score`, begun at once: what others ask for from now on knows of this ask.
+
+        So the order of asks is the order of these calls, however long each then takes. What is
+        given back must be awaited, each in a task of its own if there are several.
+        """
         if self.channel.halt.asked:
             raise Stopped
         if self.capabilities.causal:  # nothing else of a text reaches the model
             texts = [Text(text.causal) for text in texts]
-        outcomes: dict[Text, Outcome] = {}
+        outcomes: Outcomes = {}
+        return self._answered(texts, outcomes, self._divided(texts, outcomes))
+
+    def _divided(self, texts: Sequence[Text], outcomes: Outcomes) -> _Missing | None:
+        """What asks for the texts that the run does not know, and what others ask for already."""
+        missing = self._remembered(dict.fromkeys(texts), outcomes)
+        others = {text: self._asked[text] for text in missing if text in self._asked}
+        ours = [text for text in missing if text not in others]
+        return (self._begun(ours, outcomes) if ours else None, others) if missing else None
+
+    def _begun(self, texts: list[Text], outcomes: Outcomes) -> Coroutine[Any, Any, int]:
+        """Begin to ask for texts new to this run; gives what asks."""
+        told, records = self._memory.ask(texts, self.elapsed)
+        self.again(records)
+        outcomes.update(told)
+        done: asyncio.Future[Outcomes] = asyncio.get_running_loop().create_future()
+        self._asked.update(dict.fromkeys(texts, done))
+        return self._ask(texts, told, outcomes, done)
+
+    async def _answered(
+        self,
+        texts: Sequence[Text],
+        outcomes: Outcomes,
+        missing: _Missing | None,
+    ) -> list[Outcome]:
+        """Outcomes of all texts, whoever asks for each."""
+        sent = 0
         try:
-            sent = await self._outcomes(dict.fromkeys(texts), outcomes)
+            while missing is not None:
+                asking, others = missing
+                sent += 0 if asking is None else await asking
+                if others:
+                    await asyncio.wait(set(others.values()))
+                told = {text: other.result().get(text) for text, other in others.items()}
+                outcomes |= {text: outcome for text, outcome in told.items() if outcome}
+                missing = self._divided(texts, outcomes)  # those whose ask was given up
         finally:
             self._memory.done(texts)
         self._cache_hits += len(texts) - sent
         return [outcomes[text] for text in texts]
 
-    async def _outcomes(self, texts: dict[Text, None], outcomes: dict[Text, Outcome]) -> int:
-        """Put what became of each text into `outcomes`; how many were sent."""
-        missing = self._remembered(texts, outcomes)
-        while missing:
-            if others := [self._asked[text] for text in missing if text in self._asked]:
-                await asyncio.wait(set(others))
-                missing = self._remembered(missing, outcomes)
-                continue
-            return await self._ask(list(missing), outcomes)
-        return 0
-
-    def _remembered(
-        self, texts: dict[Text, None], outcomes: dict[Text, Outcome]
-    ) -> dict[Text, None]:
-        """Put what this run knows into `outcomes`; the texts that it does not know."""
+    def _remembered(self, texts: Iterable[Text], outcomes: Outcomes) -> dict[Text, None]:
+        """Put what this run knows into `outcomes`; the texts of which it holds nothing then."""
         missing: dict[Text, None] = {}
         for text in texts:
-            known = self._memory.recall(text)
+            known = outcomes.get(text) or self._memory.recall(text)
             if known is None:
                 missing[text] = None
             else:
                 outcomes[text] = known
         return missing
 
-    async def _ask(self, texts: list[Text], outcomes: dict[Text, Outcome]) -> int:
+    async def _ask(
+        self,
+        texts: list[Text],
+        told: Outcomes,
+        outcomes: Outcomes,
+        done: asyncio.Future[Outcomes],
+    ) -> int:
         """Outcomes of texts new to this run, from the cache or the model; how many were sent."""
-        ours = asyncio.get_running_loop().create_future()
-        self._asked.update(dict.fromkeys(texts, ours))
         try:
-            told, records = self._memory.ask(texts, self.elapsed)
-            self.again(records)
-            outcomes.update(told)
             left = await self._left(texts, outcomes)
-            left = [
-                Request(part, self._labels)
-                for request in left
-                for part in self._memory.parted(request.texts)
-            ]
             self._dispatch.begin(told.values())
-            work = fan_out(self._dispatch.send, left, self._workers)
+            work = fan_out(self._dispatch.send, left, self._shared)
             for batch in await self.channel.halt.until(work):
                 outcomes.update(batch)
         finally:
             for text in texts:
                 del self._asked[text]
             self._shelf.forget(texts)
-            ours.set_result(None)
+            done.set_result(outcomes)
         return sum([len(request.texts) for request in left]) + len(told)
 
     @property
-    def _workers(self) -> int:
+    def _shared(self) -> Places:
+        """The places of all asks under way."""
         most = self.channel.terms.concurrency
-        return min(most, self.capabilities.concurrency or most, self.in_flight or most)
+        count = min(most, self.capabilities.concurrency or most, self.in_flight or most)
+        if count != self._places.count:
+            self._places = Places(count)
+        return self._places
 
     async def _left(self, texts: list[Text], outcomes: dict[Text, Outcome]) -> list[Request]:
         """What neither the diary nor the cache answers, as requests."""
@@ -249,12 +277,12 @@ class Gate:
         if len(stored) < len(unknown) and await self._prepared():
             stored = self._shelf.find(unknown)  # by what is known now
         requests = self._requests(texts)  # all of them, or a resumed ask would be grouped anew
-        if not stored and len(unknown) == len(texts):
-            return requests
-        told = outcomes.keys() & set(texts)
-        outcomes.update({text: entry.score for text, entry in stored.items()})
-        rests = [await self._unstored(request, stored, told) for request in requests]
-        return [rest for rest in rests if rest.texts]
+        if stored or len(unknown) < len(texts):
+            told = outcomes.keys() & set(texts)
+            outcomes.update({text: entry.score for text, entry in stored.items()})
+            requests = [await self._unstored(request, stored, told) for request in requests]
+        parts = [part for request in requests for part in self._memory.parted(request.texts)]
+        return [Request(part, self._labels) for part in parts]
 
     async def _prepared(self) -> bool:
         """Do what is due before the first text is sent; whether there was anything."""

@@ -6,9 +6,12 @@ to go on where it stopped.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,8 @@ from numpy.typing import NDArray
 from bdpl_async.data.sampling import minibatch
 from bdpl_async.errors import ProviderRefused
 from bdpl_async.events import Note, Step
-from bdpl_async.methods import Distributed, Maker, make_method
+from bdpl_async.methods import Distributed, Maker, known, lag_for, make_method
+from bdpl_async.pipeline import Asked, Pipeline
 from bdpl_async.plan import Ask, Plan, on_test, shrinking, total
 from bdpl_async.policy import xlogx
 from bdpl_async.records import Price, Prompt
@@ -33,7 +37,9 @@ PATIENCE = 5  # steps without one usable answer before the provider is given up
 PLACES = 4  # of the odds in a step's event
 SETTLED = "settled"
 LULL = 20  # such steps after which one that has been short of budget is over
+LEG = 32  # updates, after which the state is kept and plans are made anew
 IDLE = 50  # steps running that the cache answered whole before a search without a limit is over
+SETTLING = f"{IDLE} updates running asked nothing new: the search has settled"
 
 
 class _Purpose(IntEnum):
@@ -69,6 +75,7 @@ class Learning:
 
     Attributes:
         plan: what the end of the run is to keep.
+        lag: updates under way beside the one that is told next.
         method: paced by the updates that steps and budget allow.
         losses: mean loss of each update so far.
         reason: why it is over, in the words of ``stop_reason``.
@@ -85,6 +92,8 @@ class Learning:
         self.plan = plan
         self.losses: list[float] = []
         self.reason = "steps"
+        self._begun = 0  # updates asked for
+        self._pipeline: Pipeline | None = None
         self._running = _Running()
         self._session = session
         self._gate = session.gate
@@ -94,34 +103,41 @@ class Learning:
         self.planned = updates = min(limits, default=DEFAULT_STEPS) if plan.update else 0
         updates = max(1, updates)
         self.method = make(session.config, vocabulary, updates, start)
+        local = session.gate.channel.terms.local
+        self.lag = lag_for(session.config, self.method, self.planned, local=local)
 
     async def steps(self) -> AsyncIterator[Step | Note]:
         """Updates until the steps or the budget are used up, or until nothing moves if so asked."""
         if not self.plan.update:  # nothing is searched for, so nothing ends it
             return
-        running, limit = self._running, self.step_limit
-        while running.over is None and (limit is None or len(self.losses) < limit):
-            size = self._diary.pick("update", self._affordable)
-            if size is None or (running.cut and 4 * size[0] <= self._full()[0]):  # crumbs
-                running.over = "budget"
+        while self._running.over is None and self._steps_left:
+            leg = self._diary.pick("update", self._leg)
+            if leg is None or (self._running.cut and 4 * leg[0] <= self._full()[0]):  # crumbs
+                self._running.over = "budget"
                 break
-            asked = self._gate.asked
-            step = await self._update(*size)
-            if step is None:
+            done = len(self.losses)
+            *size, count = leg
+            self._pipeline = Pipeline(partial(self._begin, *size), self.lag)
+            async with aclosing(self._pipeline.answered(count)) as answered:
+                async for asked in answered:
+                    step = self._told(asked, cut=tuple(size) != self._full())
+                    yield step
+                    if self._running.over == SETTLED:
+                        yield Note(step.t, SETTLING)
+            if len(self.losses) == done:
                 break
-            idle, heard = self._gate.asked == asked, self._gate.answers > 0
-            running.count(step, idle=idle, heard=heard)
-            if running.fruitless == PATIENCE:
-                raise ProviderRefused(
-                    f"{self._session.model}: no usable answer in {PATIENCE} updates running"
-                )
-            running.cut = running.cut or (tuple(size) != self._full() and not idle)
-            running.over = self._over()
-            yield step
-            if running.over == SETTLED:
-                note = f"{IDLE} updates running asked nothing new: the search has settled"
-                yield Note(self._gate.elapsed, note)
-        self.reason = running.over if running.over not in (None, SETTLED) else self.reason
+        over = self._running.over
+        self.reason = over if over not in (None, SETTLED) else self.reason
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is under way, so that its state is all of it."""
+        return self._pipeline is None or self._pipeline.resting
+
+    @property
+    def _steps_left(self) -> int:
+        limit = self.step_limit
+        return LEG if limit is None else limit - len(self.losses)
 
     def _over(self) -> str | None:
         """Why this update was the last one, if it was."""
@@ -133,24 +149,34 @@ class Learning:
             return SETTLED  # what costs nothing never uses a budget up
         return None
 
-    async def _update(self, samples: int, batch: int) -> Step | None:
-        """Ask, score, tell once; None if the method does not search."""
-        seed, number = self._session.config.run.seed, len(self.losses)
+    def _begin(self, samples: int, batch: int) -> Asked | None:
+        """Ask for the next update; None if there is to be none, or the method does not search."""
+        if self._running.over is not None:
+            return None
+        seed, number = self._session.config.run.seed, self._begun
         prompts = self.method.ask(_rng(seed, _Purpose.STEP, number), samples)
         if not prompts:
             return None
-        train = self._session.task.train
+        train, known = self._session.task.train, self._gate.asked
         rows = minibatch(self._labels, batch, number, seed)
-        losses = await self._session.losses(prompts, [train.examples[i] for i in rows])
-        means = paired_means(losses)
-        kl, loss = 0.0, float("nan")
-        if np.isfinite(means).sum() >= 2:
-            kl, loss = self.method.tell(means), float(np.nanmean(means))
+        losses = self._session.losses(prompts, [train.examples[i] for i in rows])
+        self._begun += 1
+        return Asked(prompts, asyncio.create_task(losses), idle=self._gate.asked == known)
+
+    def _told(self, asked: Asked, *, cut: bool) -> Step:
+        """Tell the method what came of an update; whether it was the last one.
+
+        Raises:
+            ProviderRefused: one update after the other got no usable answer.
+        """
+        running, means = self._running, paired_means(asked.losses.result())
+        kl = self.method.tell(means)
+        loss = float(np.nanmean(means)) if known(means).any() else float("nan")
         self.losses.append(loss)
         best = self.method.best()
-        return Step(
+        step = Step(
             self._gate.elapsed,
-            step=number + 1,
+            step=len(self.losses),
             loss=loss,
             entropy=self.method.entropy(),
             kl=kl,
@@ -158,8 +184,16 @@ class Learning:
             usage=self._gate.totals(),
             tokens=best.tokens,
             **self._positions(),
-            **_luckiest(prompts, means),
+            **_luckiest(asked.prompts, means),
         )
+        running.count(step, idle=asked.idle, heard=self._gate.answers > 0)
+        if running.fruitless == PATIENCE:
+            raise ProviderRefused(
+                f"{self._session.model}: no usable answer in {PATIENCE} updates running"
+            )
+        running.cut = running.cut or (cut and not asked.idle)
+        running.over = running.over or self._over()
+        return step
 
     def _positions(self) -> dict[str, Any]:
         """How sure the method is of each token of its best guess, where it can say."""
@@ -211,9 +245,23 @@ class Learning:
         """
         losses = snapshot["losses"]
         self.losses = [float("nan") if loss is None else float(loss) for loss in losses]
+        self._begun = len(self.losses)
         self._running = _Running(**snapshot["running"])
         arrays = {name: unpacked(array) for name, array in snapshot["method"].items()}
         self.method.restore(arrays)
+
+    def _leg(self) -> tuple[int, int, int] | None:
+        """(samples, examples, updates) until everything under way is awaited, or None.
+
+        Decided when nothing is, so that it does not depend on what has arrived by chance. Forecasts
+        may be wrong, so a leg of several takes half of what is left at most.
+        """
+        size, count = self._affordable(), 1
+        if self.lag and size is not None and size == self._full():
+            texts, closing = size[0] * (size[1] + self.plan.extra), self.plan.closing()
+            counts = range(min(LEG, self._steps_left), 1, -1)
+            count = next((n for n in counts if self._fits([Ask(2 * n * texts), *closing])), 1)
+        return None if size is None else (*size, count)
 
     def _affordable(self) -> tuple[int, int] | None:
         """(samples, examples) of the next update that leaves enough for the end, or None.

@@ -1,15 +1,15 @@
 """What one run knows of its texts: answers, texts that fail whenever they are sent, label mass.
 
 Texts go by a digest, so that neither memory nor journal holds them whole. What is learned is
-written to the run's diary at once; and of an ask that an earlier process began, the diary says
-what it got.
+written to the run's diary, before the loop turns; and of an ask that an earlier process began, the
+diary says what it got.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from bdpl_async.caching.cache import Entry, digest
 from bdpl_async.errors import ProviderError
@@ -38,7 +38,8 @@ class Memory:
         self.answers = self.asked = 0
         self._diary = Diary() if diary is None else diary
         self._known: dict[bytes, Found] = {}
-        self._asks: deque[list[bytes]] = deque([[]])  # names of what each made known
+        self._asks: deque[list[bytes]] = deque([[]])  # names of what each was about
+        self._size = 0  # of them all: what is known by now depends on the order of answers
         self._names: dict[Text, bytes] = {}  # of what is being asked
         self._tries: dict[bytes, int] = {}  # of those: answers without usable numbers
         self._parts: dict[bytes, int] = {}  # and which belong together, where requests were parted
@@ -61,8 +62,8 @@ class Memory:
             What the diary knows of them, and what that did to the books.
         """
         self.asked += len(texts)
-        self._begin()
         names = {self._name(text): text for text in texts}
+        self._begin(names)
         if not self._diary.writes:
             return {}, []
         records = self._diary.ask(digest(b"".join(names)).hex(), now)
@@ -133,19 +134,33 @@ class Memory:
     def records(self) -> Iterator[Record]:
         """All that is known, for another journal: one record for each ask, oldest first."""
         for names in filter(None, self._asks):
-            yield ["kept", [row(name, self._known[name]) for name in names]]
+            yield ["kept", [row(name, self._known[name]) for name in names if name in self._known]]
 
-    def reread(self, record: Record) -> None:
+    def reread(self, records: Iterable[Record]) -> None:
         """Know what an earlier process wrote down; what is not about texts is left out.
 
         Raises:
-            IndexError, KeyError, TypeError, ValueError: it is not as it is written.
+            IndexError, KeyError, TypeError, ValueError: something is not as it is written.
         """
-        if record[0] in ("ask", "kept"):
-            self._begin()
-        if record[0] in ("text", "kept"):
-            for name, what in map(found, record[1]):
-                self._learn(name, what)
+        asks: dict[str, list[bytes]] = {}
+        names = self._asks[-1]
+        for kind, *rest in records:
+            if kind in ("ask", "kept"):
+                names = self._begin()
+            if kind == "ask":
+                asks[rest[0]] = names
+            elif kind == "of":
+                names = asks.get(rest[0], names)
+            elif kind in ("text", "kept"):
+                self._know(rest[0], names)
+
+    def _know(self, rows: Iterable[Any], names: list[bytes]) -> None:
+        """What an earlier process learned of texts that it asked for together."""
+        for name, what in map(found, rows):
+            if name not in self._known:
+                names.append(name)
+                self._size += 1
+            self._learn(name, what)
 
     def snapshot(self) -> list[float]:
         """The counts, as JSON."""
@@ -161,20 +176,23 @@ class Memory:
         self.answers, self.asked, self._masses = int(answers), int(asked), int(masses)
         self._mass = float(mass)
 
-    def _begin(self) -> None:
-        while len(self._known) > CAPACITY and len(self._asks) > 1:
-            for name in self._asks.popleft():
+    def _begin(self, names: Iterable[bytes] = ()) -> list[bytes]:
+        """An ask for so many more; with too many, the oldest is forgotten."""
+        while self._size > CAPACITY and len(self._asks) > 1:
+            forgotten = self._asks.popleft()
+            self._size -= len(forgotten)
+            for name in forgotten:
                 self._known.pop(name, None)
-        self._asks.append([])
+        self._asks.append([*names])
+        self._size += len(self._asks[-1])
+        return self._asks[-1]
 
     def _write(self, named: Sequence[tuple[bytes, Found]]) -> None:
         if self._diary.writes:
-            self._diary.note("text", [row(name, what) for name, what in named])
+            self._diary.wait("text", [row(name, what) for name, what in named])
 
     def _learn(self, name: bytes, what: Found) -> None:
-        if name not in self._known:
-            self._known[name] = what
-            self._asks[-1].append(name)
+        self._known.setdefault(name, what)
         if isinstance(what, Entry):
             self.answers += 1
             if what.score.mass is not None:

@@ -203,7 +203,8 @@ class Policy:
         """One step of gradient descent on the expected loss.
 
         Args:
-            samples: (I, n) as drawn by `ask` from the present state, I >= 2.
+            samples: (I, n) as drawn by `ask`, I >= 2. If that was some steps ago, this is the
+                gradient of then, which `logit_gradient` gives whatever the state is now.
             losses: (I,) finite.
 
         Raises:

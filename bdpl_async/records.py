@@ -97,6 +97,8 @@ class Usage:
 
     def shares(self, count: int) -> list[tuple[int, int]]:
         """(prompt, completion) tokens of each of `count` texts; they add up to the whole."""
+        if count == 1:
+            return [(self.prompt_tokens, self.completion_tokens)]
         prompt, odd = divmod(self.prompt_tokens, count)
         written, odd_written = divmod(self.completion_tokens, count)
         return [(prompt + (i < odd), written + (i < odd_written)) for i in range(count)]

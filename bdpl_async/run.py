@@ -145,6 +145,7 @@ class Run:
                 diary.seen = diary.seen or state["seen"]
                 self.gate.restore(state["gate"], folder.known())
                 self._course.restore(state["course"])
+        self.gate.ledger.number_after(diary.requests)
         async with probing(self.gate.channel):
             await session.probe()
         if state is None:
@@ -153,7 +154,7 @@ class Run:
     def snapshot(self) -> dict[str, Any]:
         """All that `Run.open` needs to go on from here, as JSON that later steps do not touch.
 
-        To be called between two events; answers are not in it, they are in the diary.
+        To be called after an event, while `resting`; answers are not in it, they are in the diary.
         """
         return {
             "t": self.gate.elapsed,
@@ -161,6 +162,11 @@ class Run:
             "gate": self.gate.snapshot(),
             "course": self._course.snapshot(),
         }
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is under way."""
+        return self._course.learning.resting
 
     async def events(self) -> AsyncIterator[Event]:
         """Run to the end; the last event is `Finished`, also when interrupted or cancelled.

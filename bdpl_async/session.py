@@ -7,9 +7,10 @@ that it is probed once and counted alike.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,11 @@ from bdpl_async.errors import ConfigError, ProviderRefused, UnusableAnswer
 from bdpl_async.evaluation import Evaluation, Gain, compare, evaluate, logprob_array
 from bdpl_async.gate import Gate
 from bdpl_async.losses import LOSSES, zero_one
+from bdpl_async.memory import Outcome
 from bdpl_async.methods import searches
 from bdpl_async.plan import Plan, Sizes, make_plan
 from bdpl_async.probing import probe
-from bdpl_async.records import Example, Price, Prompt, Request
+from bdpl_async.records import Example, Price, Prompt, Request, Text
 from bdpl_async.saving.diary import Diary
 from bdpl_async.scorer import Capabilities, Probing, Scorer, capabilities_of
 from bdpl_async.stake import Stake
@@ -190,20 +192,36 @@ class Session:
         A text without a usable answer is a row of NaN. Where the model is read by its text, an
         answer that names no label word is one of minus infinity: it was answered, and is wrong.
         """
-        texts = [self.task.text(prompt, example) for prompt in prompts for example in examples]
+        outcomes = await self.gate.score(self._texts(prompts, examples))
+        return self._logprobs(outcomes, len(prompts))
+
+    def losses(
+        self, prompts: Sequence[Prompt], examples: Sequence[Example]
+    ) -> Coroutine[Any, Any, Floats]:
+        """(I, B) losses of the configured kind, calibrated; NaN where the model gave no answer.
+
+        Asked for at once, and to be awaited, see `Gate.ask`.
+        """
+        labels = np.array([example.label for example in examples], np.int64)
+        calibration = self.calibration
+        asking = self.gate.ask(self._texts(prompts, [*examples, *calibration.extra]))
+
+        async def heard() -> Floats:
+            answers = self._logprobs(await asking, len(prompts))
+            return self.loss(calibration.applied(answers), labels)
+
+        return heard()
+
+    def _texts(self, prompts: Sequence[Prompt], examples: Sequence[Example]) -> list[Text]:
+        return [self.task.text(prompt, example) for prompt in prompts for example in examples]
+
+    def _logprobs(self, outcomes: Sequence[Outcome], prompts: int) -> Floats:
+        """(I, B, C) from the outcomes of so many prompts' texts."""
         classes = len(self.task.words)
-        outcomes = await self.gate.score(texts)
         array = logprob_array(outcomes, classes)
         if self.gate.capabilities.decides:
             array[[isinstance(outcome, UnusableAnswer) for outcome in outcomes]] = -np.inf
-        return array.reshape(len(prompts), len(examples), classes)
-
-    async def losses(self, prompts: Sequence[Prompt], examples: Sequence[Example]) -> Floats:
-        """(I, B) losses of the configured kind, calibrated; NaN where the model gave no answer."""
-        labels = np.array([example.label for example in examples], np.int64)
-        calibration = self.calibration
-        answers = await self.logprobs(prompts, [*examples, *calibration.extra])
-        return self.loss(calibration.applied(answers), labels)
+        return array.reshape(prompts, -1, classes)
 
     def loss(self, logprobs: Floats, labels: NDArray[np.int64]) -> Floats:
         """(I, B) losses from (I, B, C) log-probabilities and (B,) labels.

@@ -136,9 +136,9 @@ async def follow(run: Run, folder: RunDir | None, on_event: Listener) -> Result:
 
 
 def _save(run: Run, folder: RunDir, event: Event) -> None:
-    """Keep the state of the run where it can be taken up: after the baseline and each step."""
+    """Keep the state of the run where it can be taken up: after the baseline, and steps."""
     baseline = isinstance(event, Evaluated) and (event.split, event.role) == ("dev", "empty")
-    if isinstance(event, Step) or baseline:
+    if (isinstance(event, Step) or baseline) and run.resting:
         try:
             folder.save(run.steps, run.snapshot(), run.gate.known())
         except StorageError as error:

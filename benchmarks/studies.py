@@ -64,7 +64,10 @@ METHODS: Mapping[str, Arm] = {
     "empty": {"optimizer.method": "empty"},
 }
 
+LAGS: Mapping[str, Arm] = {f"lag {lag}": {"optimizer.lag": lag} for lag in (0, 1, 2, 4, 8)}
+
 STUDIES: Mapping[str, Mapping[str, Arm]] = {
+    "lags": LAGS,
     "levers": {**LEVERS, **KL},
     "rates": PAPER,
     "methods": METHODS,

@@ -47,7 +47,8 @@ class Remote:
         bad: of so many texts one makes its request fail, whenever it is sent.
         mute: of so many texts one gets an answer without usable numbers.
         hook: called while a request is in flight.
-        sent: requests; `texts`, what stood in them; `answered`, what was answered.
+        sent: requests; `texts`, what stood in them; `answered`, what was answered, as soon as a
+            kill takes it from nobody any more.
     """
 
     batch: int = 1
@@ -92,7 +93,9 @@ class Remote:
             for text, score in zip(request.texts, found.scores, strict=True)
         ]
         pairs = zip(request.texts, scores, strict=True)
-        self.answered.update(text for text, score in pairs if not may_improve(score))
+        told = [text for text, score in pairs if not may_improve(score)]
+        loop = asyncio.get_running_loop()  # who hears it writes it down before the next turn but one
+        loop.call_soon(loop.call_soon, self.answered.update, told)
         tokens = sum(await self._inner.count(request.texts))
         return Reply(scores, Usage(prompt_tokens=tokens))
 

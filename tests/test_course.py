@@ -104,6 +104,9 @@ OFTEN: dict[str, dict[str, Value]] = {
     "start": {"prompt__start": "w3 w5", "optimizer__steps": 2},
     "patience": {"optimizer__patience": 2, "optimizer__lr": 0.001},
     "a split by seed": {"task__dev": None, "run__seed": 3, "optimizer__steps": 2},
+    "a lag of four": {"optimizer__lag": 4, "optimizer__steps": 20},
+    "a lag to the end of a budget": {"optimizer__lag": 3, "budget__prompts": 400},
+    "no lag": {"optimizer__lag": 0, "optimizer__steps": 3},
     "k shots": {"task__k_shot": 3, "run__seed": 4, "optimizer__steps": 2},
 }
 

@@ -177,5 +177,5 @@ async def test_all_of_an_answer_is_kept_at_once(tmp_path: Path) -> None:
     for record, end in Journal.read(path):
         lines.setdefault(end, []).append(record[0])
     first = next(kinds for kinds in lines.values() if "paid" in kinds)
-    assert first == ["paid", "tell", "vain", "text"]
+    assert first[:4] == ["paid", "tell", "vain", "text"]  # and what leaves at that moment
     assert all("text" in kinds for kinds in lines.values() if "paid" in kinds)

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from bdpl_async.fanout import fan_out
+from bdpl_async.fanout import Places, fan_out
 
 
 async def wait_a_little(rng: random.Random) -> None:
@@ -26,7 +26,9 @@ async def test_results_stand_in_the_order_asked_for(concurrency: int, count: int
         arrived.append(item)
         return 10 * item
 
-    assert await fan_out(call, range(count), concurrency) == [10 * item for item in range(count)]
+    assert await fan_out(call, range(count), Places(concurrency)) == [
+        10 * item for item in range(count)
+    ]
     assert sorted(arrived) == list(range(count))
     if concurrency >= 7 and count == 200:
         assert arrived != list(range(count))  # or the test would prove nothing
@@ -45,7 +47,7 @@ async def test_no_more_are_in_flight_than_allowed(concurrency: int) -> None:
         await wait_a_little(rng)
         flying -= 1
 
-    await fan_out(call, range(200), concurrency)
+    await fan_out(call, range(200), Places(concurrency))
     assert most == concurrency
 
 
@@ -69,7 +71,7 @@ async def test_the_first_error_comes_out_plain_and_stops_the_rest(concurrency: i
             raise
 
     with pytest.raises(KeyError, match="three") as caught:
-        await fan_out(call, range(50), concurrency)
+        await fan_out(call, range(50), Places(concurrency))
     assert caught.value.__cause__ is None
     assert sorted([*ended, *cancelled, 3]) == sorted(started)
     assert ended == [0, 1, 2]
@@ -86,7 +88,7 @@ async def test_of_several_errors_the_first_counts() -> None:
             raise ValueError(str(item))
 
     with pytest.raises(ValueError, match=r"^1$"):
-        await fan_out(call, range(3), 3)
+        await fan_out(call, range(3), Places(3))
 
 
 @pytest.mark.parametrize("end", ["result", "error", "cancel"])
@@ -101,7 +103,7 @@ async def test_nothing_is_left_running(end: str) -> None:
         if end == "cancel":
             await asyncio.sleep(60)
 
-    task = asyncio.create_task(fan_out(call, range(100), 8))
+    task = asyncio.create_task(fan_out(call, range(100), Places(8)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     if end == "cancel":
@@ -110,3 +112,26 @@ async def test_nothing_is_left_running(end: str) -> None:
     assert task.cancelled() == (end == "cancel")
     assert (not task.cancelled() and task.exception() is not None) == (end == "error")
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+async def test_one_that_shares_places_begins_where_the_first_has_nothing_left(count: int) -> None:
+    """Before its stragglers have ended, but within the same places, and nobody overtakes."""
+    rng, places, begun = random.Random(count), Places(count), list[int]()
+    flying: set[int] = set()
+    together = False
+
+    async def call(item: int) -> None:
+        nonlocal together
+        begun.append(item)
+        flying.add(item)
+        together |= item >= 30 > min(flying)
+        assert len(flying) <= count
+        await wait_a_little(rng)
+        flying.remove(item)
+
+    first = asyncio.create_task(fan_out(call, range(30), places))
+    await asyncio.sleep(0)
+    await asyncio.gather(first, fan_out(call, range(30, 60), places))
+    assert begun == list(range(60))
+    assert together == (count > 1)

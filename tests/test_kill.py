@@ -29,6 +29,12 @@ CALIBRATED = (("steps = 2", 'steps = 3\ncalibration = "contextual"'),)
 SETTINGS = {
     "one text": Setting(ONE, changes=LONGER),
     "lists": Setting(LISTS, changes=LONGER, cache="kept", concurrency=3),
+    "lag": Setting((*ONE, "--set", "optimizer.lag=3"), changes=LONGER),
+    "lag, requests": Setting(
+        (*ONE, "--set", "optimizer.lag=2", "--max-requests", "260"),
+        {"requests": 260},
+        changes=ENDLESS,
+    ),
     "lost cache": Setting(ONE, changes=LONGER, cache="lost"),
     "requests": Setting((*ONE, "--max-requests", "260"), {"requests": 260}, changes=ENDLESS),
     "prompts": Setting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from pathlib import Path
 
@@ -90,6 +91,7 @@ async def test_an_ask_goes_on_with_what_it_got(tmp_path: Path) -> None:
     first.vain([texts[2]])
     first.keep({texts[0]: ANSWER, texts[1]: UnusableAnswer("no label", retryable=False)})
     first.fail(texts[3], RequestFailed("too long", fate="refused"))
+    await asyncio.sleep(0)  # it is written before the loop turns
     journal.close()
     again, journal, _ = lives(tmp_path)
     told, records = again.ask(texts, 9.0)
@@ -115,6 +117,7 @@ async def test_a_failure_is_written_once(tmp_path: Path) -> None:
     for _ in range(3):
         memory.fail(text, error)
     memory.fail(text, RequestFailed("another"))
+    await asyncio.sleep(0)
     journal.close()
     rows = [record for record, _ in Journal.read(tmp_path / "log") if record[0] == "text"]
     assert len(rows) == 1
@@ -133,13 +136,13 @@ async def test_another_journal_knows_the_same(
         memory.ask(texts, 0.0)
         memory.keep({texts[0]: ANSWER})
         memory.fail(texts[1], RequestFailed("no"))
+    await asyncio.sleep(0)
     journal.close()
     written = [record for record, _ in Journal.read(tmp_path / "log")]
     renewed = orjson.loads(orjson.dumps(list(memory.records())))
     for records in (written, renewed):
         again = Memory()
-        for record in records:
-            again.reread(record)
+        again.reread(records)
         again.restore(orjson.loads(orjson.dumps(memory.snapshot())))
         assert again.snapshot() == memory.snapshot()
         assert list(again.records()) == list(memory.records())

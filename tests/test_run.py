@@ -288,9 +288,9 @@ async def test_only_the_last_update_is_cut(
     sizes: list[tuple[int, int]] = []
     losses = Session.losses
 
-    async def watched(self: Session, prompts: Any, examples: Any) -> Any:
+    def watched(self: Session, prompts: Any, examples: Any) -> Any:
         sizes.append((len(prompts), len(examples)))
-        return await losses(self, prompts, examples)
+        return losses(self, prompts, examples)
 
     monkeypatch.setattr(Session, "losses", watched)
     task = build(model__price_in=2.0, model__price_out=2.0)

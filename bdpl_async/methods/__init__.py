@@ -19,16 +19,29 @@ from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError
 from bdpl_async.methods.fixed import FixedPrompt
 from bdpl_async.methods.greedy import GreedySearch
-from bdpl_async.methods.method import Distributed, Method
+from bdpl_async.methods.method import Distributed, Lagging, Method, known
 from bdpl_async.methods.policy_search import PolicySearch
 from bdpl_async.methods.random_search import RandomSearch
 from bdpl_async.paper import PaperPolicy
 from bdpl_async.policy import Policy, max_kl_for
 from bdpl_async.records import Prompt
 
-__all__ = ["FIXED", "Distributed", "Maker", "Method", "drawn", "make_method", "searches"]
+__all__ = [
+    "FIXED",
+    "Distributed",
+    "Lagging",
+    "Maker",
+    "Method",
+    "drawn",
+    "known",
+    "lag_for",
+    "make_method",
+    "searches",
+]
 
 FIXED = ("manual", "empty", "calibration")
+LAG = 4  # at most, of a run on a model elsewhere: see benchmarks/wire.md
+PER_LAG = 25  # updates that such a run has for each; short runs learn less with one
 PROMPTS = 64  # drawn to see how many tokens a prompt takes
 SAMPLE = 3  # names their random stream, apart from those of a run
 
@@ -68,6 +81,31 @@ def make_method(
             return GreedySearch(length, vocabulary, updates)
         case _:  # one of FIXED
             return FixedPrompt(_fixed(config))
+
+
+def lag_for(config: Config, method: Method, updates: int, *, local: bool) -> int:
+    """Updates under way beside the one that is told next, see `bdpl_async.pipeline`.
+
+    Args:
+        config: may name a number.
+        method: what is asked and told.
+        updates: planned.
+        local: the model is in this process, where nothing is gained by it.
+
+    Raises:
+        ConfigError: the method decides by its very last answers.
+    """
+    lag = config.optimizer.lag
+    if not (isinstance(method, Lagging) and method.lags):
+        if lag:
+            name = config.optimizer.method
+            raise ConfigError(
+                f"optimizer.lag: the method {name!r} decides by its last answers",
+                hint="remove lag, or set it to 0; bdpl and random can do with one",
+            )
+        return 0
+    usual = 0 if local else min(LAG, updates // PER_LAG)
+    return usual if lag is None else lag
 
 
 def _fixed(config: Config) -> Prompt:

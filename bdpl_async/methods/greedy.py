@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bdpl_async.methods.method import known
 from bdpl_async.policy import Indices, Snapshot
 from bdpl_async.records import Prompt
 
@@ -68,6 +69,8 @@ class GreedySearch:
 
     def tell(self, losses: Floats) -> float:
         """Count what every answered pair says; nothing without the incumbent's loss. KL: none."""
+        if not known(losses).any():
+            return 0.0
         self._steps += 1
         excess = losses[1:] - losses[0]
         heard = np.isfinite(excess)

@@ -10,20 +10,33 @@ from numpy.typing import NDArray
 from bdpl_async.policy import Snapshot
 from bdpl_async.records import Prompt
 
-__all__ = ["Distributed", "Method"]
+__all__ = ["Distributed", "Lagging", "Method", "known"]
+
+
+def known(losses: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(I,) which losses there are; none where they are too few to be compared."""
+    finite: NDArray[np.bool_] = np.isfinite(losses)
+    return finite if finite.sum() >= 2 else np.zeros_like(finite)
 
 
 class Method(Protocol):
     """Ask and tell; it knows neither texts nor models, and never scores anything itself."""
 
     def ask(self, rng: np.random.Generator, count: int) -> list[Prompt]:
-        """Prompts to score on the next minibatch; none: the method does not search."""
+        """Prompts to score on the next minibatch; none: the method does not search.
+
+        One whose updates may lag, see `Lagging`, is asked for more before it is
+        told of these.
+        """
         ...
 
     def tell(self, losses: NDArray[np.float64]) -> float:
-        """Hear the losses (I,) of the prompts last asked, NaN where there is none; two or more are.
+        """Hear the losses (I,) of the prompts asked for longest ago and not told yet, in turn.
 
-        Gives back the KL moved (nats).
+        NaN where there is none; where fewer than two are known, nothing moves.
+
+        Returns:
+            The KL moved (nats).
         """
         ...
 
@@ -45,6 +58,16 @@ class Method(Protocol):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Be exactly as at `snapshot`."""
+        ...
+
+
+@runtime_checkable
+class Lagging(Protocol):
+    """A method that may be asked for more before it is told what came of the last prompts."""
+
+    @property
+    def lags(self) -> bool:
+        """Whether it makes as good use of what it is told then."""
         ...
 
 

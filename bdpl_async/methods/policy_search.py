@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
-from bdpl_async.policy import Indices, PromptPolicy, Snapshot, draw, entropy
+from bdpl_async.methods.method import known
+from bdpl_async.policy import Indices, Policy, PromptPolicy, Snapshot, draw, entropy
 from bdpl_async.records import Prompt
 
 __all__ = ["PolicySearch"]
@@ -28,21 +31,27 @@ class PolicySearch:
         self._policy = policy
         self._vocabulary = vocabulary
         self._start = [] if start is None else [start]
-        self._asked: Indices = np.zeros((0, 0), np.int64)
+        self._asked: deque[Indices] = deque()  # and not told yet
 
     def ask(self, rng: np.random.Generator, count: int) -> list[Prompt]:
         """Draw `count` prompts from the policy."""
-        self._asked = self._policy.ask(rng, count)
-        return [self._prompt(row) for row in self._asked]
+        rows = self._policy.ask(rng, count)
+        self._asked.append(rows)
+        return [self._prompt(row) for row in rows]
 
     def tell(self, losses: NDArray[np.float64]) -> float:
         """One policy-gradient update by the prompts that have a loss."""
-        heard = np.isfinite(losses)
-        return self._policy.tell(self._asked[heard], losses[heard]).kl
+        rows, heard = self._asked.popleft(), known(losses)
+        return self._policy.tell(rows[heard], losses[heard]).kl if heard.any() else 0.0
 
     def best(self) -> Prompt:
         """The likeliest token of every position."""
         return self._prompt(np.argmax(self._policy.probabilities, axis=1))
+
+    @property
+    def lags(self) -> bool:
+        """A gradient in the logits is that of the draws, wherever the policy has moved since."""
+        return isinstance(self._policy, Policy)
 
     @property
     def probabilities(self) -> NDArray[np.float64]:

@@ -5,9 +5,12 @@ Minibatches differ in difficulty, so a prompt is judged by its loss less the mea
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
+from bdpl_async.methods.method import known
 from bdpl_async.policy import Indices, Snapshot
 from bdpl_async.records import Prompt
 
@@ -26,24 +29,32 @@ class RandomSearch:
 
     def __init__(self, length: int, vocabulary: tuple[str, ...]) -> None:
         self._vocabulary = vocabulary
-        self._asked: Indices = np.zeros((0, length), np.int64)
+        self._length = length
+        self._asked: deque[Indices] = deque()  # and not told yet
         self._best: Indices = np.zeros((0, length), np.int64)
         self._excess: NDArray[np.float64] = np.zeros(0)
 
     def ask(self, rng: np.random.Generator, count: int) -> list[Prompt]:
         """Draw `count` prompts uniformly."""
-        shape = (count, self._asked.shape[1])
-        self._asked = rng.integers(len(self._vocabulary), size=shape)
-        return [self._prompt(row) for row in self._asked]
+        rows = rng.integers(len(self._vocabulary), size=(count, self._length))
+        self._asked.append(rows)
+        return [self._prompt(row) for row in rows]
 
     def tell(self, losses: NDArray[np.float64]) -> float:
         """Keep the best so far; nothing moves."""
-        heard = np.isfinite(losses)
+        rows, heard = self._asked.popleft(), known(losses)
+        if not heard.any():
+            return 0.0
         excess = np.concatenate([self._excess, losses[heard] - losses[heard].mean()])
-        rows = np.concatenate([self._best, self._asked[heard]])
+        rows = np.concatenate([self._best, rows[heard]])
         order = np.argsort(excess, kind="stable")[:KEPT]
         self._excess, self._best = excess[order], rows[order]
         return 0.0
+
+    @property
+    def lags(self) -> bool:
+        """No draw depends on what came of another."""
+        return True
 
     def best(self) -> Prompt:
         """The luckiest prompt so far; empty before the first step."""

@@ -4,6 +4,7 @@
     ask MARK       texts are asked for; MARK says which
       sent, paid, fail, cut, hit, tell    what it does to the books, see `bdpl_async.books`
       text         what became of texts
+    of MARK        what follows belongs to that ask, though another has begun since
     tape, seen, anew     pieces of a probe, its end, and that it is made again
     stop                 the run was ended, and when: waits count as well
 
@@ -21,6 +22,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,12 +42,20 @@ HINT: Final = (
 )
 
 
+ASKED: Final[ContextVar[tuple[object, str] | None]] = ContextVar("ASKED", default=None)
+"""Diary and mark of the ask that the current task works for; several may be under way."""
+
+
 @dataclass(slots=True)
 class _Scene:
     """A decision or an ask, and what followed until the next one."""
 
     head: Record
     body: list[Record] = field(default_factory=list)
+
+
+_Place = tuple[str | None, list[Record]]
+"""The ask to which records belong, if to any, and the body that they are in."""
 
 
 class Diary:
@@ -57,6 +67,7 @@ class Diary:
         seen: what the last probe that did has left, see `saw`.
         anew: a probe that the cache had repeated is made after all.
         elapsed: seconds of the run until the last record.
+        requests: the highest number of one that was sent.
     """
 
     def __init__(self) -> None:
@@ -65,9 +76,12 @@ class Diary:
         self.seen: Record | None = None
         self.anew = False
         self.elapsed = 0.0
+        self.requests = 0
         self._journal: Journal | None = None
         self._script: deque[_Scene] = deque()
         self._waiting: list[Sequence[object]] = []
+        self._due = False  # before the loop waits for anything, it is flushed
+        self._of: str | None = None  # the ask to which belongs what is written next
         self._lost = False  # a decision could not be written down
         self._owed = 0  # bytes that requests in flight will need
         self._per_text = 0
@@ -96,50 +110,94 @@ class Diary:
         """Hear what was written since the checkpoint; requests without an end were cut off.
 
         Raises:
-            IndexError, TypeError, ValueError: a record is not as it is written.
+            LookupError, TypeError, ValueError: a record is not as it is written.
         """
-        under_way: dict[int, Record] = {}
+        asks: dict[str, list[Record]] = {}
+        under_way: dict[int, _Place] = {}
+        place: _Place = None, self.opening
         for record in records:
-            kind = record[0]
-            if kind in ("ask", "pick"):
-                self._script.append(_Scene(record))
-            else:
-                (self._script[-1].body if self._script else self.opening).append(record)
-            if kind in ("sent", "ask", "stop"):
-                self.elapsed = max(self.elapsed, float(record[-1]))
-            if kind == "sent":
-                under_way[record[1]] = record
-            elif kind in ENDS:
+            place = self._placed(record, place, asks)
+            self._hear(record)
+            if record[0] == "sent":
+                under_way[record[1]] = place
+            elif record[0] in ENDS:
                 under_way.pop(record[1], None)
-            elif kind == "tape":
-                self.pieces.append(str(record[1]).encode())
-            elif kind == "seen":
-                self.seen, self.pieces, self.anew = record, [], False
-            elif kind == "anew":
-                self.anew = True
-        for number in under_way:
+        self._of = place[0]
+        for number, (of, body) in under_way.items():
             cut: Record = ["cut", number]
-            (self._script[-1].body if self._script else self.opening).append(cut)
-            self.note(*cut)
+            body.append(cut)
+            self._put(*self._marked(of), cut)
+
+    def _placed(self, record: Record, place: _Place, asks: dict[str, list[Record]]) -> _Place:
+        """Where a record belongs, by where the one before it did; there it is put."""
+        kind = record[0]
+        if kind == "of":
+            return record[1], asks[record[1]]
+        if kind not in ("ask", "pick"):
+            place[1].append(record)
+            return place
+        self._script.append(_Scene(record))
+        body = self._script[-1].body
+        if kind == "pick":
+            return None, body
+        asks[record[1]] = body
+        return record[1], body
+
+    def _hear(self, record: Record) -> None:
+        """Know by a record how long the run took, and how far a probe has come."""
+        kind = record[0]
+        if kind == "sent":
+            self.requests = max(self.requests, int(record[1]))
+        if kind in ("sent", "ask", "stop"):
+            self.elapsed = max(self.elapsed, float(record[-1]))
+        elif kind == "tape":
+            self.pieces.append(str(record[1]).encode())
+        elif kind == "seen":
+            self.seen, self.pieces, self.anew = record, [], False
+        elif kind == "anew":
+            self.anew = True
 
     def note(self, *record: object) -> None:
         """Write it down with all that waits, for which there is room."""
         if self._journal is not None and not self._lost:
-            records, self._waiting = [*self._waiting, record], []
-            with suppress(StorageError):  # told by the next `sent`, before more is spent
-                self._journal.append(*records)
+            records, self._waiting = [*self._waiting, *self._marked(self._asked), record], []
+            self._put(*records)
 
     def wait(self, *record: object) -> None:
         """Write it down in one with what follows at once: a half of it would mislead."""
         if self._journal is not None and not self._lost:
-            if not self._waiting:
-                asyncio.get_running_loop().call_soon(self.flush)
-            self._waiting.append(record)
+            if not self._due:
+                self._due = True
+                asyncio.get_running_loop().call_soon(self._fall_due)
+            self._waiting += (*self._marked(self._asked), record)
+
+    def _fall_due(self) -> None:
+        self._due = False
+        self.flush()
 
     def flush(self) -> None:
         """Write down what waits."""
-        if self._waiting:
-            self.note(*self._waiting.pop())
+        if self._waiting and not self._lost:
+            records, self._waiting = self._waiting, []
+            self._put(*records)
+
+    @property
+    def _asked(self) -> str | None:
+        """The ask that the current task works for."""
+        diary, mark = ASKED.get() or (None, None)
+        return mark if diary is self else None
+
+    def _put(self, *records: Sequence[object]) -> None:
+        if self._journal is not None:
+            with suppress(StorageError):  # told by the next `sent`, before more is spent
+                self._journal.append(*records)
+
+    def _marked(self, of: str | None) -> list[Sequence[object]]:
+        """What is to be written first, so that what follows is read as of this ask."""
+        if of is None or of == self._of:
+            return []
+        self._of = of
+        return [("of", of)]
 
     def saw(self, record: str | None, replayed: list[float] | None) -> None:
         """A probe came to its end.
@@ -170,9 +228,9 @@ class Diary:
             return
         owed = self._owed + PER_REQUEST + self._per_text * amount.prompts
         self._journal.promise(owed)
-        numbers = amount.requests, amount.prompts, amount.tokens, amount.usd
-        self.flush()
-        self._journal.append(("sent", number, *numbers, now))
+        marked = self._marked(self._asked)
+        self._journal.append(*self._waiting, *marked, ("sent", number, *amount.numbers, now))
+        self._waiting = []
         self._owed = owed
 
     def ended(self, amount: Amount, *record: object) -> None:
@@ -189,8 +247,10 @@ class Diary:
         """
         if self._journal is None:
             return []
+        ASKED.set((self, mark))
         if not self._script:
             self._decided("ask", mark, now)
+            self._of = mark
             return []
         return self._next("ask", mark).body
 
@@ -202,9 +262,11 @@ class Diary:
         """
         if self._journal is None:
             return make()
+        ASKED.set(None)
         if not self._script:
             value = make()
             self._decided("pick", name, value)
+            self._of = None
             return value
         return self._next("pick", name).head[2]
 
@@ -215,7 +277,8 @@ class Diary:
         """
         if self._journal is not None:
             if self._journal.trouble is None:
-                self.note(*record)
+                self.flush()
+                self._put(record)
             self._lost = self._journal.trouble is not None
 
     def _next(self, kind: str, what: str) -> _Scene:

@@ -98,7 +98,7 @@ class Store:
         self._use(number, Journal(path, end))
         try:
             self._hear(records, at)
-        except (IndexError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             raise ConfigError(f"{path}: not as a run writes it", hint=ANEW) from None
         for other in self._logs():
             if other != path:
