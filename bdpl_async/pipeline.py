@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,7 @@ class Pipeline:
         """Whether nothing is under way."""
         return not self._flying
 
-    async def answered(self, count: int) -> AsyncIterator[Asked]:
+    async def answered(self, count: int) -> AsyncGenerator[Asked, None]:
         """At most `count` updates, each when it is answered, in the order of `begin`.
 
         What fails ends it; what is still under way then is paid for, and therefore awaited. To be

@@ -94,8 +94,9 @@ class Remote:
         ]
         pairs = zip(request.texts, scores, strict=True)
         told = [text for text, score in pairs if not may_improve(score)]
-        loop = asyncio.get_running_loop()  # who hears it writes it down before the next turn but one
-        loop.call_soon(loop.call_soon, self.answered.update, told)
+        # Who hears it writes it down before the loop's next turn but one.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(lambda: loop.call_soon(self.answered.update, told))
         tokens = sum(await self._inner.count(request.texts))
         return Reply(scores, Usage(prompt_tokens=tokens))
 
