@@ -14,7 +14,7 @@ import pytest
 
 from bdpl_async.caching.cache import Entry, MemoryCache, digest
 from bdpl_async.caching.file import CacheFile, default_path, open_cache
-from bdpl_async.caching.table import CHUNK, Table
+from bdpl_async.caching.table import BATCH, CHUNK, Table
 from bdpl_async.errors import ConfigError
 from tests.cachekit import content, entry, filled, keys, read, size, until
 
@@ -35,7 +35,7 @@ async def test_what_was_put_is_got_at_once_and_later(path: Path) -> None:
     assert await content(path, [*known, b"other"]) == dict.fromkeys(known, entry())
 
 
-@pytest.mark.parametrize("count", [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
+@pytest.mark.parametrize("count", [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, BATCH - 1, BATCH, BATCH + 1])
 async def test_many_at_a_time(path: Path, count: int) -> None:
     """Batches and questions of every size are written and read whole."""
     known = await filled(path, count)

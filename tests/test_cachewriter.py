@@ -15,7 +15,7 @@ from bdpl_async.caching import upkeep
 from bdpl_async.caching import writer as cachewriter
 from bdpl_async.caching.file import CacheFile
 from bdpl_async.caching.row import Row
-from bdpl_async.caching.table import CHUNK, Table
+from bdpl_async.caching.table import BATCH, Table
 from tests.cachekit import content, ended, entry, filled, keys, process, size, until
 
 
@@ -38,10 +38,10 @@ async def test_a_full_batch_does_not_wait(path: Path, monkeypatch: pytest.Monkey
     """As many entries as a statement takes are written at once, however long others may gather."""
     monkeypatch.setattr(cachewriter, "GATHER", 30.0)
     cache, other = CacheFile(path), CacheFile(path)
-    known = keys(CHUNK)
+    known = keys(BATCH)
     for key in known:
         cache.put(key, entry())
-    await until(lambda: len(other.get(known)) == CHUNK)
+    await until(lambda: len(other.get(known)) == BATCH)
     await other.close()
     await cache.close()  # nor does it wait for those that would still gather
 
@@ -148,7 +148,7 @@ async def test_what_cannot_be_written_is_kept(
     """Answers stay in memory, the trouble is told, and when it is over they are written."""
     broken = breaking(monkeypatch, error)
     cache = CacheFile(path)
-    known = keys(2 * CHUNK)
+    known = keys(BATCH + 1)
     for key in known:
         cache.put(key, entry())
     await until(lambda: cache.trouble is not None)

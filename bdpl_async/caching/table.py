@@ -19,11 +19,12 @@ from bdpl_async.caching.access import WRITING, Access, signs_of
 from bdpl_async.caching.cache import Kept
 from bdpl_async.caching.row import RECORD, Row, unpacked
 
-__all__ = ["CHUNK", "SCHEMA", "Foreign", "Identity", "Table", "Unreadable", "identity_of"]
+__all__ = ["BATCH", "CHUNK", "SCHEMA", "Foreign", "Identity", "Table", "Unreadable", "identity_of"]
 
 SCHEMA = 1
 OURS = 0x6264706C  # application_id: "bdpl"
-CHUNK = 256  # rows a statement; older SQLite takes 999 parameters
+CHUNK = 256  # rows a statement, as even SQLite of old takes them: 999 parameters
+BATCH = 4 * CHUNK  # the same where it takes more: rows of one transaction share its pages
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, CHUNK)  # of prepared statements, filled up with NULL
 COLUMNS = "key, value, checksum, created"
 LONG_LOG = 20_000  # pages
@@ -39,7 +40,7 @@ SELECT = {
 }
 # A row of NULLs breaks NOT NULL, and is ignored like one whose key is there already.
 INTO = "INSERT OR IGNORE INTO answers (created, key, value, checksum) VALUES "
-INSERT = {n: INTO + ",".join(["(?1,?,?,?)"] * n) for n in SIZES}
+INSERT = {n: INTO + ",".join(["(?1,?,?,?)"] * n) for n in (*SIZES, BATCH)}
 
 Identity = tuple[int, int]
 
@@ -84,6 +85,9 @@ class Table:
         Unreadable: here and in each method, the file is damaged or of another schema.
         Foreign: it is another program's.
         sqlite3.Error: it cannot be used now.
+
+    Attributes:
+        capacity: rows that one `write` takes.
     """
 
     def __init__(self, path: Path, *, patience: float = 5.0, access: Access = WRITING) -> None:
@@ -99,6 +103,8 @@ class Table:
             check_same_thread=False,
         )
         self.db.text_factory = _text
+        parameters = self.db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        self.capacity = BATCH if parameters > 3 * BATCH else CHUNK
         try:
             self._prepare(time.monotonic() + patience)
             if access.steady:
@@ -138,8 +144,8 @@ class Table:
         return found
 
     def write(self, rows: Sequence[Row], created: int) -> None:
-        """Add at most `CHUNK` rows, all or none; an entry that is there stays, a record goes."""
-        size = next(n for n in SIZES if n >= len(rows))
+        """Add rows, all or none; an entry that is there stays, a record goes."""
+        size = next(n for n in INSERT if n >= len(rows))
         filling = repeat(None, 3 * (size - len(rows)))
         try:
             for key, value, _ in rows:

@@ -17,7 +17,7 @@ from bdpl_async.caching.cache import Kept
 from bdpl_async.caching.opening import TROUBLES, open_to_write, reason_of
 from bdpl_async.caching.place import Place
 from bdpl_async.caching.row import packed
-from bdpl_async.caching.table import CHUNK, Table, Unreadable, identity_of
+from bdpl_async.caching.table import BATCH, Table, Unreadable, identity_of
 from bdpl_async.caching.upkeep import Upkeep
 from bdpl_async.wording import counted
 
@@ -82,7 +82,7 @@ class Writer:
             count = len(self._pending)
         if count == 1:
             self._rouse()
-        elif count == CHUNK:
+        elif count == BATCH:
             self._hurry.set()
 
     def waiting(self) -> tuple[dict[bytes, Kept], dict[bytes, Kept]]:
@@ -180,10 +180,11 @@ class Writer:
     def _write(self) -> None:
         if self._table is not None and not self._table.present:
             self._forsake(self._table)
-        while batch := list(islice(self._writing.items(), CHUNK)):
+        while self._writing:
             if self._table is None:
                 self._place.prepare()
                 self._table = open_to_write(self._place)
+            batch = list(islice(self._writing.items(), self._table.capacity))
             rows = [row for key, kept in batch if (row := packed(key, kept))]
             self._table.write(rows, int(self._clock()))
             for key, _ in batch:

@@ -52,7 +52,8 @@ class Backend(httpx2.AsyncBaseTransport):
             data=request.content or None,
             allow_redirects=False,
         ) as response:
-            body = self._cleared(await received(response, self._name, asked), response.status)
+            body = await received(response.content, response.headers, self._name, asked)
+            body = self._cleared(body, response.status)
         packed = response.headers.get("content-encoding")
         return httpx2.Response(
             response.status,

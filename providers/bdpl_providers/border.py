@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_network
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from bdpl_async.errors import BdplError, ConfigError, ProviderRefused, ProviderUnavailable
@@ -21,7 +22,7 @@ from bdpl_providers.credentials import here
 
 __all__ = ["FOREIGN", "Broken", "across", "proxy_to"]
 
-UNREADABLE = (aiohttp.ClientPayloadError, aiohttp.ClientResponseError)
+UNREADABLE = (aiohttp.ClientPayloadError, aiohttp.ClientResponseError, HttpProcessingError)
 PROXY = "see HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment"
 WHO = "write them, and an @, before the host in HTTPS_PROXY (or HTTP_PROXY)"
 
@@ -34,7 +35,7 @@ class Broken(Exception):
         self.error = error
 
 
-FOREIGN = (aiohttp.ClientError, TimeoutError, OSError, Broken)
+FOREIGN = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, Broken)
 """What aiohttp and the socket raise, and `across` takes."""
 
 

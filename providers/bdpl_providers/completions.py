@@ -8,7 +8,7 @@ its place. This module knows no tokenizer: the ids are given.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import exp
 from typing import ClassVar, Self
 
@@ -47,11 +47,16 @@ class TokenIds:
 
     model: str
     ids: tuple[int, ...]
+    _keys: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     name: ClassVar[str] = "token-ids"
     path: ClassVar[str] = "/completions"
     lists: ClassVar[bool] = True
     completion: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Spell the ids as answers do."""
+        object.__setattr__(self, "_keys", tuple([token_key(token) for token in self.ids]))
 
     def body(self, texts: Sequence[str]) -> dict[str, object]:
         """The prompts are a list even if there is only one: so one text has one form.
@@ -70,8 +75,26 @@ class TokenIds:
 
     def scores(self, document: Document, count: int) -> list[Outcome]:
         """One outcome per text, by the index of each choice."""
-        keys = [token_key(token) for token in self.ids]
-        return by_index(document, count, self.model, lambda choice: _exact(choice, keys))
+        return by_index(document, count, self.model, self._score)
+
+    def _score(self, choice: Choice) -> Score:
+        """Written for speed, since every text of a run passes here."""
+        logprobs = choice.get("logprobs")
+        tops = logprobs.get("top_logprobs") if isinstance(logprobs, dict) else None
+        top = tops[0] if isinstance(tops, list) and tops else None
+        if not isinstance(top, dict):
+            flaw = "null or missing" if logprobs is None else "without a list for the first token"
+            raise UnusableAnswer(f"logprobs is {flaw}", hint=NO_LIST)
+        values: list[float] = []
+        for key in self._keys:
+            value = top.get(key)
+            if type(value) is float and LEAST < value < MOST:
+                values.append(value)
+            elif key in top:
+                values.append(checked(value, key))
+            else:
+                raise UnusableAnswer(f"the log-probability of {key!r} is missing")
+        return Score(tuple(values), mass=min(1.0, sum(map(exp, values))))
 
 
 def missing_ids(document: Document, ids: Sequence[int]) -> tuple[int, ...]:
@@ -189,26 +212,6 @@ def _absent(choices: object, index: int) -> str:
     if not isinstance(choices, list):
         return "the answer holds no list of choices"
     return f"no choice has the index {index}" if choices else "the list of choices is empty"
-
-
-def _exact(choice: Choice, keys: Sequence[str]) -> Score:
-    """The score of one choice; written for speed, since every text of a run passes here."""
-    logprobs = choice.get("logprobs")
-    tops = logprobs.get("top_logprobs") if isinstance(logprobs, dict) else None
-    top = tops[0] if isinstance(tops, list) and tops else None
-    if not isinstance(top, dict):
-        flaw = "null or missing" if logprobs is None else "without a list for the first token"
-        raise UnusableAnswer(f"logprobs is {flaw}", hint=NO_LIST)
-    values: list[float] = []
-    for key in keys:
-        value = top.get(key)
-        if type(value) is float and LEAST < value < MOST:
-            values.append(value)
-        elif key in top:
-            values.append(checked(value, key))
-        else:
-            raise UnusableAnswer(f"the log-probability of {key!r} is missing")
-    return Score(tuple(values), mass=min(1.0, sum(map(exp, values))))
 
 
 def _named(choice: object) -> Collection[str]:

@@ -1,4 +1,4 @@
-"""One aiohttp session for one server: who it proves to be, who we are, how much is read.
+"""aiohttp for one server: who it proves to be, who we are, how much is read.
 
     opened(...) --request--> Introduction --> server
 
@@ -19,16 +19,28 @@ from yarl import URL
 
 from bdpl_providers.border import FOREIGN, Broken, proxy_to
 from bdpl_providers.certificates import trusting
+from bdpl_providers.quotas import Headers
 from bdpl_providers.replies import LARGEST, too_large
 
-__all__ = ["KEEP_ALIVE", "Introduction", "connecting", "opened", "received"]
+__all__ = [
+    "HEADERS",
+    "KEEP_ALIVE",
+    "LONGEST",
+    "Introduction",
+    "connecting",
+    "connections",
+    "opened",
+    "received",
+]
 
 KEEP_ALIVE = 4.0  # seconds; vLLM closes idle connections after 5, and we want to be first
 CONNECT = 10.0  # seconds for a connection to come about, at most
 LONGEST = 8_192  # bytes of one header
 HEADERS = 128  # of one reply
+HOST: Final = aiohttp.hdrs.HOST
 AUTHORIZATION: Final = aiohttp.hdrs.AUTHORIZATION
 PROXY_AUTHORIZATION: Final = aiohttp.hdrs.PROXY_AUTHORIZATION
+LENGTH: Final = aiohttp.hdrs.CONTENT_LENGTH
 
 
 class Introduction:
@@ -37,27 +49,37 @@ class Introduction:
     Args:
         key: of the account.
         proxy: its address, perhaps with a user and a password.
+
+    Attributes:
+        proxy: its address, without them.
     """
 
-    __slots__ = ("_basic", "_bearer")
+    __slots__ = ("_basic", "_bearer", "proxy")
 
     def __init__(self, key: str | None, proxy: URL | None) -> None:
+        self.proxy = None if proxy is None else proxy.with_user(None)
         self._bearer = None if key is None else f"Bearer {key}"
         self._basic: str | None = None
         if proxy is not None and proxy.user is not None:
             self._basic = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
 
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Add our headers; no more than once is anything sent."""
+    def sign(self, request: aiohttp.ClientRequest) -> None:
+        """Add our headers."""
         if self._bearer is not None:
             request.headers[AUTHORIZATION] = self._bearer
         if self._basic is not None:
             if request.is_ssl():  # for the proxy; the server behind the tunnel must not have it
-                request.proxy_headers = CIMultiDict({PROXY_AUTHORIZATION: self._basic})
+                host = request.headers[HOST]  # aiohttp adds it, and tells connections apart by it
+                said = {HOST: host, PROXY_AUTHORIZATION: self._basic}
+                request.proxy_headers = CIMultiDict(said)
             else:
                 request.headers[PROXY_AUTHORIZATION] = self._basic
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Sign a session's request; no more than once is anything sent."""
+        self.sign(request)
         if request.method != "GET":
             return await handler(request)
         try:
@@ -88,13 +110,10 @@ def opened(
     Raises:
         ConfigError: a proxy or certificates of the environment that cannot be used.
     """
-    proxy = proxy_to(URL(base_url))
-    secure = base_url[:6].lower() == "https:"
-    trusted: ssl.SSLContext | bool = trusting() if secure else True
+    url = URL(base_url)
+    introduction = Introduction(key, proxy_to(url))
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=concurrency, keepalive_timeout=KEEP_ALIVE, ssl=trusted
-        ),
+        connector=connections(url, concurrency),
         headers=headers,
         # The caller keeps the total: aiohttp would set a timer for each request.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connecting(timeout)),
@@ -104,9 +123,19 @@ def opened(
         max_field_size=LONGEST,
         max_headers=HEADERS,
         trust_env=False,
-        proxy=None if proxy is None else proxy.with_user(None),
-        middlewares=(Introduction(key, proxy),),
+        proxy=introduction.proxy,
+        middlewares=(introduction,),
     )
+
+
+def connections(url: URL, concurrency: int) -> aiohttp.TCPConnector:
+    """At most so many connections to the server at `url`, with TLS verified.
+
+    Raises:
+        ConfigError: certificates of the environment that cannot be used.
+    """
+    trusted: ssl.SSLContext | bool = trusting() if url.scheme == "https" else True
+    return aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=KEEP_ALIVE, ssl=trusted)
 
 
 def connecting(timeout: float) -> float:
@@ -114,29 +143,27 @@ def connecting(timeout: float) -> float:
     return min(CONNECT, 0.9 * timeout)
 
 
-async def received(response: aiohttp.ClientResponse, name: str, asked: str) -> bytes:
-    """The body, unless it is too large; then the connection is closed.
+async def received(content: aiohttp.StreamReader, headers: Headers, name: str, asked: str) -> bytes:
+    """The body of a reply, unless it is too large; then the connection is of no more use.
 
     Raises:
         ProviderUnavailable: it is larger than `LARGEST`.
     """
     try:
-        return await _read(response, name, asked)
+        return await _read(content, int(headers.get(LENGTH, -1)), name, asked)
     except BaseException as error:
         # aiohttp keeps its errors, and they the frames that hold megabytes of what was read.
         raise error.with_traceback(None)  # noqa: B904
 
 
-async def _read(response: aiohttp.ClientResponse, name: str, asked: str) -> bytes:
-    length = response.content_length
-    if length is not None and length <= LARGEST:
-        return await response.read()
+async def _read(content: aiohttp.StreamReader, length: int, name: str, asked: str) -> bytes:
+    if 0 <= length <= LARGEST:
+        return await content.read()
     chunks: list[bytes] = []
-    size = 0 if length is None else length
-    while size <= LARGEST and (chunk := await response.content.readany()):
+    size = max(0, length)
+    while size <= LARGEST and (chunk := await content.readany()):
         chunks.append(chunk)
         size += len(chunk)
     if size > LARGEST:
-        response.close()
         raise too_large(name, asked)
     return b"".join(chunks)

@@ -12,11 +12,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from io import BytesIO
 from types import TracebackType
 from typing import Self
 
-import aiohttp
 import orjson
 from yarl import URL
 
@@ -26,8 +24,9 @@ from bdpl_async.limits.deadline import Deadlines
 from bdpl_providers.border import FOREIGN, across, proxy_to
 from bdpl_providers.credentials import checked_url
 from bdpl_providers.disguises import disguises
+from bdpl_providers.pipes import Pipes
 from bdpl_providers.replies import Peer, answer
-from bdpl_providers.sessions import opened, received
+from bdpl_providers.sessions import Introduction
 from bdpl_providers.wire import Answer, Document, Exchanging
 
 __all__ = ["HttpTransport", "encoded", "root_of"]
@@ -38,7 +37,6 @@ HEADERS = {
     "Accept-Encoding": "identity",
     "Content-Type": "application/json",
 }
-LARGE = 2**20  # bytes of a request from which on aiohttp wants to send it piece by piece
 
 
 class HttpTransport:
@@ -79,17 +77,19 @@ class HttpTransport:
         self._clock = clock
         self._urls: dict[tuple[str, bool], URL] = {}
         proxy_to(self._url("", root=False))  # says now what could not be used later
-        self._session: aiohttp.ClientSession | None = None
+        self._pipes: Pipes | None = None
 
     def __repr__(self) -> str:
-        state = "open" if self._session else "closed"
+        state = "open" if self._pipes else "closed"
         return f"<HttpTransport {self.name} at {self.base_url}, {state}>"
 
     async def __aenter__(self) -> Self:
-        self._session = opened(
-            self.base_url,
-            self._key,
+        url = self._url("", root=False)
+        self._pipes = Pipes(
+            url,
+            Introduction(self._key, proxy_to(url)),
             HEADERS,
+            name=self.name,
             timeout=self._timeout,
             concurrency=self._concurrency,
         )
@@ -101,9 +101,9 @@ class HttpTransport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        pipes, self._pipes = self._pipes, None
+        if pipes is not None:
+            await pipes.close()
 
     def post(self, path: str, body: Document, *, root: bool = False) -> Exchanging:
         """POST `body` as JSON; await what comes back.
@@ -130,18 +130,12 @@ class HttpTransport:
         return url
 
     async def _exchange(self, method: str, path: str, url: URL, data: bytes | None) -> Answer:
-        if self._session is None:
+        if self._pipes is None:
             raise RuntimeError(f"{self!r} is used outside its `async with`")
         asked = f"{method} {path}"
         mark = self._deadlines.begin()
         try:
-            async with self._session.request(
-                method,
-                url,
-                data=data if data is None or len(data) < LARGE else BytesIO(data),
-                allow_redirects=False,
-            ) as response:
-                body = await received(response, self.name, asked)
+            status, headers, body = await self._pipes.exchange(method, url, data, asked)
         except FOREIGN as error:
             problem = self._ours(error, asked)
         except asyncio.CancelledError:
@@ -149,9 +143,9 @@ class HttpTransport:
                 raise
             problem = self._ours(TimeoutError(), asked)
         else:
-            status, peer, clock = response.status, self._peer, self._clock
+            peer, clock = self._peer, self._clock
             body = peer.cleared(body, status)
-            return answer(status, response.headers, body, peer=peer, asked=asked, clock=clock)
+            return answer(status, headers, body, peer=peer, asked=asked, clock=clock)
         finally:
             self._deadlines.end(mark)
         raise problem  # out here, where no foreign error hangs on it as its context
