@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from bdpl_providers.assembly import Row
 from bdpl_providers.maskedlm import MaskedLM
+from tests.tinymodels import KINDS, save_all
 
 if TYPE_CHECKING:
     import torch
@@ -61,3 +63,34 @@ class TestModel:
         monkeypatch.setattr(MaskedLM, "_weigh", scarce)
         assert model.logprobs(rows, [(1, 2)] * 4) == [*wanted[:3], None]
         assert sizes == [4, 2, 2, 1, 1]
+
+
+class TestNarrow:
+    # DeBERTa's head multiplies by the embeddings without a layer, so it has no end to listen at.
+    @pytest.mark.parametrize("folder", sorted(set(KINDS) - {"deberta"}))
+    def test_label_words_are_not_rounded(self, tmp_path: Path, folder: str) -> None:
+        """In bfloat16 the label words' logits are float32 products of what the head's end gets."""
+        save_all(tmp_path)
+        model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / folder).bfloat16()
+        worker, heard = MaskedLM(model, pad=1), []
+        decoder = model.get_output_embeddings()
+        handle = decoder.register_forward_hook(lambda _m, args, _o: heard.append(args[0]))
+        (found,) = worker.logprobs([Row([5, 9, 7], 1)], [(8, 30)])
+        handle.remove()
+        logits = heard[0].detach().reshape(-1).double() @ decoder.weight.detach().double().T
+        if decoder.bias is not None:
+            logits += decoder.bias.detach().double()
+        assert worker.fine
+        assert found is not None
+        # The normalizer, common to both words, is summed over rounded logits.
+        assert found[0] - found[1] == pytest.approx(float(logits[8] - logits[30]), abs=1e-4)
+
+    def test_other_ends_stay_as_they_are(self, tmp_path: Path) -> None:
+        """A head that does more behind its last layer keeps its own logits; float32 always does."""
+        save_all(tmp_path)
+        model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "roberta")
+        assert not MaskedLM(model, pad=1).fine
+        end = model.get_output_embeddings()
+        end.register_forward_hook(lambda _m, _args, out: out * 0.5)
+        worker = MaskedLM(model.bfloat16(), pad=1)
+        assert (worker.short, worker.fine) == (True, False)

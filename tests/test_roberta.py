@@ -128,11 +128,12 @@ class TestScores:
             for found, wanted in zip(answer, answers[0], strict=True):
                 assert found == pytest.approx(wanted, abs=1e-5)
 
-    async def test_same_request_same_bits(self, shelf: Path) -> None:
+    @pytest.mark.parametrize("dtype", ["float32", "bf16"])
+    async def test_same_request_same_bits(self, shelf: Path, dtype: str) -> None:
         """The same request gives identical floats, in this scorer and in a new one."""
         request, answers = Request(TEXTS * 3, LABELS), []
         for _ in range(2):
-            async with Roberta(str(shelf / "roberta"), batch=4) as scorer:
+            async with Roberta(str(shelf / "roberta"), batch=4, dtype=dtype) as scorer:
                 answers += [values(await scorer.score(request)) for _ in range(2)]
         assert all(answer == answers[0] for answer in answers)
 

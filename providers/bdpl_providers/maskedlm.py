@@ -1,4 +1,4 @@
-"""A masked language model that is asked for one position of each text: loading and forward pass.
+"""A masked language model that is asked for one position of each text: its forward pass.
 
 torch and transformers are imported inside the functions, so that importing this module is cheap.
 Everything here belongs on the one thread that owns the model.
@@ -6,39 +6,41 @@ Everything here belongs on the one thread that owns the model.
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bdpl_async.errors import BdplError, ProviderRefused, UsageError
-from bdpl_providers.assembly import Assembler, Row
-from bdpl_providers.hubreach import hub_answers
+from bdpl_providers.assembly import Row
+from bdpl_providers.packed import Packed
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
-__all__ = ["MaskedLM", "load"]
+    Way = Callable[[Sequence[Row]], torch.Tensor]
+
+__all__ = ["MaskedLM"]
 
 AGREEMENT = 1e-3
 """Largest difference in logits between the short way to the mask and the model's own, float32."""
 
-HINT = "take a folder or hub id of a masked language model with safetensors weights"
-OFFLINE = "roberta/builtin ships with the package and needs no network; a folder needs none either"
 
-DTYPES = {"float32": "float32", "bf16": "bfloat16", "bfloat16": "bfloat16", "float16": "float16"}
+SAMPLE = 16
+"""Words by which the label words' own logits are checked; a model with fewer goes without."""
 
 
 class MaskedLM:
     """A model whose vocabulary head sees one position a text.
 
-    The model's own forward pass runs, but a hook on its trunk hands on the mask's hidden state
-    alone, so this holds for every architecture with a trunk and a head. It is checked once
-    against the full logits; a model that disagrees is computed in full, correct and slower.
+    There are three ways to its logits at the mask. BERT and RoBERTa on a processor go without
+    padding, see `Packed`. Elsewhere the model's own forward pass runs, but a hook on its trunk
+    hands on the mask's hidden state alone, so this holds for every architecture with a trunk and
+    a head. Each is checked once against the full logits; a model that disagrees with both is
+    computed in full, correct and slower.
+
+    In a narrow dtype the largest error of a score would come last: a logit of 8 is rounded to
+    1/16 in bfloat16. So the label words' own logits, a handful, are computed in float32 from what
+    the head's last layer is given, where a check finds that this is what the model means.
 
     Args:
         model: any ``AutoModelForMaskedLM``, in evaluation mode, as transformers loads it.
@@ -46,12 +48,19 @@ class MaskedLM:
 
     Attributes:
         short: whether the head sees the masks only.
+        packed: whether the trunk sees no padding either.
+        fine: whether the label words' logits are computed in float32 in a model that is not.
     """
 
     def __init__(self, model: PreTrainedModel, pad: int) -> None:
         self._model = model
         self._pad = pad
-        self.short = self._agrees()
+        self._packed = _packed(model)
+        full = self._sampled(self._full)
+        self.packed = self._packed is not None and self._agrees(self._unpadded, full)
+        self.short = self.packed or self._agrees(self._short, full)
+        self._decoder = _decoder(model) if self.short else None
+        self.fine = self._decoder is not None and self._agrees(self._finely, full[:, :SAMPLE])
 
     def logprobs(
         self, rows: Sequence[Row], labels: Sequence[tuple[int, ...]]
@@ -76,10 +85,57 @@ class MaskedLM:
         import torch
 
         with torch.inference_mode():
-            logits = self._short(rows) if self.short else self._full(rows)
-            wanted = torch.tensor(labels, device=logits.device)
-            found: list[list[float]] = logits.float().log_softmax(-1).gather(1, wanted).tolist()
+            wanted = torch.tensor(labels, device=self._model.device)
+            if self.fine:
+                chosen, logits = self._at_labels(rows, wanted)
+                logprobs = chosen - logits.logsumexp(-1, keepdim=True)
+            else:
+                logprobs = self._logits(rows).float().log_softmax(-1).gather(1, wanted)
+            found: list[list[float]] = logprobs.tolist()
         return found
+
+    def _at_labels(
+        self, rows: Sequence[Row], wanted: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(rows, labels) logits of the wanted words, and (rows, vocabulary), rounded more."""
+        import torch
+
+        if self._decoder is None:
+            raise TypeError("this model has no last layer that is a matrix")
+        given: list[torch.Tensor] = []
+        handle = self._decoder.register_forward_hook(lambda _m, args, _o: given.append(args[0]))
+        try:
+            logits = self._logits(rows).float()
+        finally:
+            handle.remove()
+        state = given[0].reshape(len(rows), -1, 1).float()
+        chosen = torch.bmm(self._decoder.weight[wanted].float(), state).squeeze(-1)
+        if self._decoder.bias is not None:
+            chosen += self._decoder.bias[wanted].float()
+        return chosen, logits
+
+    def _finely(self, rows: Sequence[Row]) -> torch.Tensor:
+        """(rows, `SAMPLE`) logits of the first words, as if they were label words."""
+        import torch
+
+        words = torch.arange(SAMPLE, device=self._model.device)
+        return self._at_labels(rows, words.repeat(len(rows), 1))[0]
+
+    def _logits(self, rows: Sequence[Row]) -> torch.Tensor:
+        if self.packed:
+            return self._unpadded(rows)
+        return self._short(rows) if self.short else self._full(rows)
+
+    def _unpadded(self, rows: Sequence[Row]) -> torch.Tensor:
+        """(rows, vocabulary) logits, nothing computed for padding; the head sees all rows at once.
+
+        The head's product reads the whole vocabulary's weights, so it runs once a batch.
+        """
+        if self._packed is None:
+            raise TypeError("this model has no way without padding")
+        with _instead(self._model.base_model, self._packed.hidden(rows)[:, None]):
+            logits: torch.Tensor = self._model().logits
+        return logits.squeeze(1)
 
     def _short(self, rows: Sequence[Row]) -> torch.Tensor:
         """(rows, vocabulary) logits, the head applied at the masks only."""
@@ -112,21 +168,44 @@ class MaskedLM:
 
         return torch.tensor([row.mask for row in rows], device=self._model.device)
 
-    def _agrees(self) -> bool:
-        """Whether the short way gives the model's own logits, on two rows of unlike length."""
+    def _sampled(self, way: Way) -> torch.Tensor:
+        """The logits that `way` gives for three rows, two of them of one length."""
         import torch
 
-        rows = [Row([0, 1, 2], 2), Row([0, 1, 2, 1, 0], 1)]
+        # RoBERTa counts no position for the pad's id, which no text of ours contains.
+        one, two, three = [token for token in range(4) if token != self._pad][:3]
+        rows = [[one, two, three], [one, two, three, two, one], [two, one, one, three, two]]
         with torch.inference_mode():
-            full = self._full(rows)
-            try:
-                short = self._short(rows)
-            except (RuntimeError, ValueError, TypeError, LookupError, AttributeError):
-                return False  # a head that wants every position; the full way is right for it
-        # The trunk gives both the same; the head's products may round apart by a few steps.
-        rounding = 4 * torch.finfo(full.dtype).eps * float(full.abs().max())
+            return way([Row(ids, mask) for ids, mask in zip(rows, (2, 1, 3), strict=True)])
+
+    def _agrees(self, way: Way, full: torch.Tensor) -> bool:
+        """Whether `way` gives the model's own logits, `full`."""
+        import torch
+
+        try:
+            found = self._sampled(way)
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError):
+            return False  # a model that is built differently; the full way is right for it
+        # Products of other shapes round apart by a few steps.
+        rounding = 8 * torch.finfo(full.dtype).eps * float(full.abs().max())
         atol = max(AGREEMENT, rounding)
-        return short.shape == full.shape and torch.allclose(short, full, rtol=0, atol=atol)
+        same = found.shape == full.shape
+        return same and torch.allclose(found.float(), full.float(), rtol=0, atol=atol)
+
+
+def _packed(model: PreTrainedModel) -> Packed | None:
+    try:
+        return Packed(model)
+    except (TypeError, AttributeError):
+        return None  # another architecture, or another device
+
+
+def _decoder(model: PreTrainedModel) -> torch.nn.Linear | None:
+    """The head's last layer, if it is a matrix in a dtype narrower than float32."""
+    from torch.nn import Linear
+
+    part = getattr(model, "get_output_embeddings", lambda: None)()
+    return part if isinstance(part, Linear) and part.weight.dtype.itemsize < 4 else None
 
 
 def _pick(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -154,152 +233,14 @@ def _only(trunk: torch.nn.Module, positions: torch.Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def load(
-    name: str, source: str, device: str | None, dtype: str | None, max_length: int | None
-) -> tuple[MaskedLM, Assembler]:
-    """The model and the tokenizer at `source`, a folder or a hub id; `Roberta` says the rest.
-
-    Raises:
-        UsageError: torch or transformers is missing, or `dtype` is unknown.
-        ProviderRefused: there is no usable masked language model.
-    """
-    _need_libraries(name)
-    import torch
-    from transformers import AutoModelForMaskedLM, AutoTokenizer
-
-    place = device or _fastest()
-    # Safetensors only, and no code from the repository: a model file must not run anything.
-    here = Path(source).is_dir()
-    reached = not here and hub_answers(source)
-    options = {"trust_remote_code": False, "local_files_only": not reached}
-    try:
-        with _quiet():
-            model, report = AutoModelForMaskedLM.from_pretrained(
-                source,
-                use_safetensors=True,
-                dtype=getattr(torch, _dtype(name, dtype, place)),
-                output_loading_info=True,
-                **options,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
-            model = model.to(place)
-            fast = _checked(name, model, tokenizer, report["missing_keys"])
-            window = min(_window(model), fast.model_max_length, max_length or sys.maxsize)
-            return MaskedLM(model, fast.pad_token_id or 0), Assembler(name, fast, window)
-    except BdplError:
-        raise
-    except Exception as error:  # loaders raise anything: OSError, SafetensorError, bare Exception
-        raise _unusable(name, error, cut_off=not (here or reached)) from error
-
-
-def _unusable(name: str, error: Exception, *, cut_off: bool) -> ProviderRefused:
-    """What a loader's error comes to; `cut_off` if there was no hub to load from."""
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    if cut_off and isinstance(error, OSError):
-        reason = "the hub cannot be reached, and the model is not in its cache here"
-    return ProviderRefused(
-        f"{name}: cannot be loaded as a masked language model: {reason}",
-        hint=OFFLINE if cut_off else HINT,
-    )
-
-
-def _need_libraries(name: str) -> None:
-    """Import torch and transformers for the first time, or say how to install them.
-
-    OpenMP's threads spin while they wait, and where another program needs a core they spin the
-    model to a standstill: 75 instead of 218 texts a second on two cores shared with one. Waiting
-    quietly must be asked for before torch is imported.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise UsageError(
-            f"{name} needs torch and transformers, which cannot be imported: {error}",
-            hint="pip install 'bdpl-async[local]'; or take a model behind an API (--model"
-            " vllm/NAME), or --model simulated/x to try the commands out",
-        ) from error
-    del torch, transformers
-
-
-def _checked(
-    name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, missing: set[str]
-) -> PreTrainedTokenizerFast:
-    """The tokenizer, where the two would not load and then answer nonsense."""
-    from transformers import PreTrainedTokenizerFast
-
-    known = int(getattr(model.config, "vocab_size", len(tokenizer)))
-    if missing:
-        what = f"its weights lack {', '.join(sorted(missing)[:3])}: no trained masked-LM head"
-    elif not isinstance(tokenizer, PreTrainedTokenizerFast):
-        what = "its tokenizer is a slow one, without character offsets"
-    elif tokenizer.mask_token_id is None:
-        what = "its tokenizer has no mask token"
-    elif len(tokenizer) <= len(tokenizer.all_special_ids):
-        what = "its tokenizer has no vocabulary; are its files there?"
-    elif len(tokenizer) > known:
-        what = f"its tokenizer has {len(tokenizer)} tokens, the model only {known}"
-    else:
-        return tokenizer
-    raise ProviderRefused(f"{name}: cannot be used: {what}", hint=HINT)
-
-
-def _window(model: PreTrainedModel) -> int:
-    """Tokens that the model has positions for; RoBERTa's first ones belong to the padding."""
-    places = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
-    for path, module in model.named_modules():
-        # RoBERTa and its kin number positions from padding_idx + 1 and give the table that index.
-        if (
-            path.endswith("position_embeddings")
-            and getattr(module, "padding_idx", None) is not None
-        ):
-            return int(places) - int(module.padding_idx) - 1
-    return int(places)
-
-
-def _fastest() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _dtype(name: str, dtype: str | None, place: str) -> str:
-    """torch's name for `dtype`; ``auto`` is bfloat16 where the hardware multiplies it fast."""
-    import torch
-
-    if dtype == "auto":
-        # Absent from older releases of torch, which then stay exact.
-        features: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-        cuda = place.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
-        fast = cuda or (place == "cpu" and features.get("amx_bf16", False))
-        return "bfloat16" if fast else "float32"
-    if (dtype or "float32") not in DTYPES:
-        raise UsageError(
-            f"{name}: dtype {dtype!r} is unknown", hint=f"take one of auto, {', '.join(DTYPES)}"
-        )
-    return DTYPES[dtype or "float32"]
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Within it, the loaders write neither progress bars nor advice; errors reach us as such."""
-    from transformers.utils import logging as chatter
+def _instead(trunk: torch.nn.Module, hidden: torch.Tensor) -> Iterator[None]:
+    """Within it, `trunk` computes nothing and hands on `hidden`, so that the head sees that."""
+    from transformers.modeling_outputs import BaseModelOutput
 
-    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
-    levels = [logger.level for logger in loggers]
-    hide: Callable[[], None] = chatter.disable_progress_bar
-    show: Callable[[], None] = chatter.enable_progress_bar
-    bars = chatter.is_progress_bar_enabled()
-    hide()
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    own = vars(trunk)
+    own["forward"] = lambda *_args, **_kwargs: BaseModelOutput(last_hidden_state=hidden)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if bars:
-            show()
+        del own["forward"]

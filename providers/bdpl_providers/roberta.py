@@ -23,7 +23,8 @@ from bdpl_async.records import Reply, Request, Score, Text, Usage
 from bdpl_async.scorer import Capabilities, Line
 from bdpl_providers import Connection
 from bdpl_providers.assembly import Assembler, Row
-from bdpl_providers.maskedlm import MaskedLM, load
+from bdpl_providers.loading import load
+from bdpl_providers.maskedlm import MaskedLM
 
 __all__ = ["Roberta", "from_connection"]
 
