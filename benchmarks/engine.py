@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
-from loopback import MODEL
 from peers import LABELS, Ask
+from replies import MODEL
 
 from bdpl_async.budget import Budget, Ledger
 from bdpl_async.caching.file import CacheFile
 from bdpl_async.channel import Channel
+from bdpl_async.config import builtin_tasks, load_config
 from bdpl_async.gate import Gate
 from bdpl_async.records import Request, Score, Text
+from bdpl_async.rundir import RunDir
 from bdpl_async.scorer import capabilities_of
 from bdpl_async.terms import Terms
 from bdpl_providers import Connection
@@ -47,6 +51,23 @@ class Texts:
         return f"{words} {number}. It was"
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a run may be told beside how many requests may fly.
+
+    Attributes:
+        rpm: requests a minute.
+        tpm: tokens a minute.
+        speed: of the clock by which limits and waits go; 10 has a minute pass in 6 s.
+        journal: RUN_DIR, where what is sent and paid is written down.
+    """
+
+    rpm: float | None = None
+    tpm: float | None = None
+    speed: float = 1.0
+    journal: Path | None = None
+
+
 class Engine:
     """All of it, in front of one server; each ask begins with an empty memory.
 
@@ -56,6 +77,7 @@ class Engine:
         batch: prompts a request.
         folder: of the cache's files, a new one for each ask; None has no cache.
         by_sdk: sends by the openai SDK.
+        rules: limits, and a journal.
     """
 
     def __init__(
@@ -66,6 +88,7 @@ class Engine:
         folder: Path | None = None,
         *,
         by_sdk: bool = False,
+        rules: Rules | None = None,
     ) -> None:
         told = Connection(MODEL, base_url, timeout=TIMEOUT, concurrency=concurrency)
         self.scorer = from_connection(replace(told, batch_prompts=batch))
@@ -78,17 +101,36 @@ class Engine:
             self.scorer = Server(dialect, transport)
         self._folder = folder
         self._files = 0
-        ledger = Ledger(Budget(prompts=10**9))
-        terms = Terms(concurrency=concurrency)  # as a session's: the transport keeps the time
-        self.channel = Channel(self.scorer.name, ledger, terms)
+        self._rules = rules or Rules()
+        self._run = _run_in(self._rules.journal)
+        self.channel = self._channel(concurrency)
+
+    def _channel(self, concurrency: int) -> Channel:
+        """As a session's: the transport keeps the time."""
+        rules, budget = self._rules, Budget(prompts=10**9)
+        return Channel(
+            self.scorer.name,
+            Ledger(budget),
+            Terms(concurrency=concurrency, rpm=rules.rpm, tpm=rules.tpm),
+            diary=None if self._run is None else self._run.diary,
+            clock=lambda: time.monotonic() * rules.speed,
+            sleep=lambda seconds: asyncio.sleep(seconds / rules.speed),
+        )
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Ask]:
         """Connect and probe; gives what asks."""
         async with self.scorer:
+            if self._run is not None:
+                self._run.begin({"program": "benchmark"})
             samples = Request((Text("What the model says to this"), Text("and to this")), LABELS)
             await self.scorer.probe(samples, self.gate().line)
-            yield self.ask
+            try:
+                yield self.ask
+            finally:
+                if self._run is not None:
+                    self._run.diary.flush()
+                    self._run.__exit__(None, None, None)
 
     def gate(self, cache: CacheFile | None = None) -> Gate:
         """One that remembers nothing, but sends by the same channel."""
@@ -105,3 +147,9 @@ class Engine:
         if cache is not None:
             await cache.close()
         assert all(isinstance(outcome, Score) for outcome in outcomes)
+
+
+def _run_in(folder: Path | None) -> RunDir | None:
+    if folder is None:
+        return None
+    return RunDir(folder, load_config(builtin_tasks()["reviews"]))
