@@ -25,6 +25,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 from pathlib import Path
+from sys import intern
 from zlib import crc32
 
 from bdpl_async.data.textfile import read_text
@@ -159,7 +160,8 @@ def _phrases(
         start = 0
         for end in range(1, len(run) + 1):
             if end == len(run) or (run[end - 1], run[end]) not in links:
-                found.update(_cut(tuple(run[start:end]), content, max_n))
+                if end - start > 1:
+                    found.update(_cut(tuple(run[start:end]), content, max_n))
                 start = end
     return found
 
@@ -179,9 +181,12 @@ def _cut(linked: Words, content: Collection[str], max_n: int) -> Iterator[Words]
 
 
 def _runs(text: str) -> Iterator[list[str]]:
-    """The lower-case words between one punctuation mark and the next."""
+    """The lower-case words between one punctuation mark and the next.
+
+    Each word is one object wherever it stands: millions of pairs are made of some thousand words.
+    """
     plain = unicodedata.normalize("NFC", text).lower().replace("\u2019", "'").replace("_", ".")
-    return (run.split() for run in _RUN.findall(plain))
+    return ([*map(intern, run.split())] for run in _RUN.findall(plain))
 
 
 def _is_content(word: str) -> bool:
