@@ -18,11 +18,11 @@ LARGE = b"x" * 30_000_000  # more than the buffers of two sockets hold
 
 
 @asynccontextmanager
-async def piped(talk: Script) -> AsyncIterator[tuple[Pipes, URL]]:
+async def piped(talk: Script, key: str = KEY) -> AsyncIterator[tuple[Pipes, URL]]:
     """Pipes to a server that talks so on each connection, and its address."""
     async with listening(talk) as port:
         url = URL(f"http://127.0.0.1:{port}/v1/x")
-        introduction = Introduction(KEY, None)
+        introduction = Introduction(key, None)
         pipes = Pipes(url, introduction, {"X-Ours": "1"}, name="n", timeout=5.0, concurrency=2)
         try:
             yield pipes, url
@@ -73,6 +73,22 @@ async def test_what_comes_before_a_reply_is_passed_over(
     async with piped(talk) as (pipes, url):
         reply = await pipes.exchange("GET", url, None, "GET /x")
     assert (reply.status, reply.body) == (status, body)
+
+
+async def test_a_connection_that_switched_is_used_no_more() -> None:
+    """It may speak another protocol now, though it never said which; the next one is new."""
+    connections = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 101 Switched\r\n\r\n")
+
+    async with piped(talk) as (pipes, url):
+        for _ in range(2):
+            assert (await pipes.exchange("GET", url, None, "GET /x")).status == 101
+    assert connections == 2
 
 
 async def _ends(reader: asyncio.StreamReader) -> bool:
@@ -133,3 +149,15 @@ async def test_connections_are_used_again_and_no_more_than_allowed() -> None:
         replies: list[Reply] = await asyncio.gather(*many)
     assert {reply.body for reply in replies} == {GOOD}
     assert (connections, most) == (2, 2)
+
+
+async def test_a_header_is_one_line() -> None:
+    """What would smuggle in another header is never sent, and not repeated."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise AssertionError("something was sent")
+
+    async with piped(talk, "secret\r\nY: 1") as (pipes, url):
+        with pytest.raises(ValueError, match="line break") as caught:
+            await pipes.exchange("GET", url, None, "GET /x")
+    assert "secret" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ssl
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -262,6 +263,66 @@ async def test_no_redirect_is_followed(opened: Open, status: str, method: str) -
         assert (len(server.heads), other.heads) == (1, [])
     assert other.url in str(caught.value)
     assert "base_url" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "408 Request Timeout", "103 Early Hints"])
+async def test_what_nobody_asked_for_answers_nobody(opened: Open, status: str) -> None:
+    """A reply that comes between two requests is dropped, and its connection is used no more."""
+    asked: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            asked.append(len(asked))
+            writer.write(http(b'{"n": %d}' % asked[-1]))
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            writer.write(http(b'{"n": 666}', status))
+
+    async with listening(talk) as port, opened(f"http://127.0.0.1:{port}/v1") as client:
+        for count in range(3):
+            assert (await client.get("/models")).document == {"n": count}
+            await asyncio.sleep(0.03)
+    assert asked == [0, 1, 2]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_key_that_a_server_sends_back_is_hidden(opened: Open, packed: bool) -> None:
+    """In an answer as in a refusal, be they compressed or not."""
+    said = b'{"error": {"message": "%b"}}' % KEY.encode()
+    for body, status in ((b'{"id": "%b"}' % KEY.encode(), "200 OK"), (said, "400 Bad Request")):
+        coding = "Content-Encoding: gzip\r\n" if packed else ""
+        reply = http(gzip.compress(body) if packed else body, status, coding)
+        async with serving(says(reply)) as server, opened(server.url) as client:
+            try:
+                told = str((await client.get("/models")).document)
+            except BdplError as error:
+                told = str(error)
+        assert "***" in told
+        assert KEY not in told
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+async def test_an_error_that_cannot_be_unpacked_keeps_its_status(opened: Open, coding: str) -> None:
+    """A refusal is one whatever its body holds; it is not asked again as if nobody had answered."""
+    reply = http(b"no gzip", "401 Unauthorized", f"Content-Encoding: {coding}\r\n")
+    async with serving(says(reply)) as server:
+        error = await refusal(opened(server.url))
+    assert type(error) is ProviderRefused
+    assert (error.fate, "401: Unauthorized" in str(error)) == ("refused", True)
+
+
+@pytest.mark.parametrize("host", ["far..example", "a" * 64 + ".example", ".", "xn--", "xn--a"])
+async def test_a_name_that_no_host_can_have_is_said(
+    opened: Open, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the server or of the proxy, at once; the lookup would raise what is no error of ours."""
+    with pytest.raises(ConfigError, match=r"model\.base_url") as caught:
+        opened(f"http://{host}/v1")
+    assert host in str(caught.value)
+    monkeypatch.setenv("ALL_PROXY", f"http://me:{PASSWORD}@{host}:9")
+    with pytest.raises(ConfigError, match="proxy") as caught:
+        opened(FAR)
+    assert PASSWORD not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -78,23 +78,34 @@ def proxy_to(url: URL) -> URL | None:
     take passwords from ``~/.netrc``.
 
     Raises:
-        ConfigError: the proxy is not one of HTTP.
+        ConfigError: the proxy is not one of HTTP, or `url` holds a name that no host can have.
     """
     proxies = getproxies()
     found = proxies.get(url.scheme) or proxies.get("all")
-    host = url.host or ""
+    host = _host(url)
+    if not host:
+        raise ConfigError(f"model.base_url: {url} cannot be used as an address")
     if not found or here(host) or proxy_bypass(f"{host}:{url.port}") or _spared(host):
         return None
     try:
         proxy = URL(found if "://" in found else f"http://{found}")
     except ValueError:
         proxy = URL()
-    if proxy.scheme not in ("http", "https") or not proxy.host:
+    if proxy.scheme not in ("http", "https") or not _host(proxy):
         raise ConfigError(
             f"the proxy that the environment names for {url.scheme} is not an http:// address",
             hint=f"correct {url.scheme.upper()}_PROXY, or list {host} in NO_PROXY",
         )
     return proxy
+
+
+def _host(url: URL) -> str:
+    """The name of its host; none if no host can have it, for then the lookup would fail oddly."""
+    try:
+        (url.raw_host or "").encode("idna")  # as the lookup does
+        return url.host or ""
+    except UnicodeError:
+        return ""
 
 
 def _spared(host: str) -> bool:

@@ -56,6 +56,8 @@ class _Form:
         whole = proxy is not None and not self.route.is_ssl()  # a proxy must know the server
         lines = [f"{method} {url if whole else url.raw_path_qs} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in self.route.headers.items()]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a header or an address holds a line break")
         self._head = "\r\n".join([*lines, ""]).encode()
 
     def filled(self, data: bytes | None) -> bytes:
@@ -153,6 +155,6 @@ class Pipes:
             message, content = await protocol.read()
             status = message.code
         body = await received(content, message.headers, self._name, asked)
-        if transport.get_write_buffer_size():  # answered before all of it was sent
-            protocol.abort()
+        if status == SWITCHING or transport.get_write_buffer_size():
+            protocol.abort()  # it speaks something else now, or answered before all was sent
         return Reply(status, message.headers, body)

@@ -158,7 +158,7 @@ def answer(
     Args:
         status: of HTTP.
         headers: of the reply.
-        body: as received, perhaps compressed.
+        body: as received, perhaps compressed; otherwise `Peer.cleared`.
         peer: who answered.
         asked: the request, for messages, as in ``POST /completions``.
         clock: seconds since 1970, for headers that name dates.
@@ -166,10 +166,15 @@ def answer(
     Raises:
         ProviderError: of the class that fits; its fate is `unknown` where a 200 is not readable.
     """
-    if ENCODING in headers:
-        body = _inflated(body, headers[ENCODING], peer.name, asked)
-    document = parsed(body)
     good = 200 <= status < 300
+    if ENCODING in headers:
+        try:
+            body = peer.cleared(_inflated(body, headers[ENCODING], peer.name, asked), status)
+        except ProviderUnavailable:
+            if good:
+                raise
+            body = b""  # the status says enough
+    document = parsed(body)
     if good and isinstance(document, dict) and not _complains(document):
         return Answer(document, usage(document), quotas(headers, clock))
     said = complaint(document, body, peer.secrets)

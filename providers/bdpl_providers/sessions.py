@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -44,7 +46,10 @@ LENGTH: Final = aiohttp.hdrs.CONTENT_LENGTH
 
 
 class Introduction:
-    """Says to the server, and to a proxy on the way, who we are; each hears its own part only.
+    """Says to the server, and to a proxy on the way, who we are.
+
+    The server never hears what is for the proxy; the proxy hears what is for the server only over
+    plain http, where all is open to it.
 
     Args:
         key: of the account.
@@ -128,6 +133,23 @@ def opened(
     )
 
 
+class _Connections(aiohttp.TCPConnector):
+    """Connections of which none is used again once its server said what nobody had asked."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  as aiohttp has it
+    ) -> Connection:
+        """As aiohttp, which would take such words for the reply to the next request."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if not connection.protocol:  # its length is the number of replies that wait in it
+                return connection
+            connection.close()
+
+
 def connections(url: URL, concurrency: int) -> aiohttp.TCPConnector:
     """At most so many connections to the server at `url`, with TLS verified.
 
@@ -135,7 +157,7 @@ def connections(url: URL, concurrency: int) -> aiohttp.TCPConnector:
         ConfigError: certificates of the environment that cannot be used.
     """
     trusted: ssl.SSLContext | bool = trusting() if url.scheme == "https" else True
-    return aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=KEEP_ALIVE, ssl=trusted)
+    return _Connections(limit=concurrency, keepalive_timeout=KEEP_ALIVE, ssl=trusted)
 
 
 def connecting(timeout: float) -> float:
