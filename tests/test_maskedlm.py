@@ -65,6 +65,39 @@ class TestModel:
         assert sizes == [4, 2, 2, 1, 1]
 
 
+class TestPadding:
+    @pytest.mark.parametrize("short", [True, False])
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+    def test_neighbours_do_not_change_the_answer(
+        self, short: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A model that reads the padding is given none: each text scores as it does alone."""
+        torch.manual_seed(0)
+        config = transformers.ConvBertConfig(
+            vocab_size=40, embedding_size=16, hidden_size=32, num_hidden_layers=2,
+            num_attention_heads=2, intermediate_size=48, initializer_range=0.3,
+        )  # fmt: skip
+        model = transformers.ConvBertForMaskedLM(config).to(getattr(torch, dtype))
+        model.train(False)
+        if not short:
+            monkeypatch.setattr(MaskedLM, "_short", lambda self, rows: torch.zeros(len(rows), 40))
+        worker = MaskedLM(model, pad=0)
+        assert (worker.short, worker.pads) == (short, False)
+        assert worker.fine == (short and dtype == "bfloat16")
+        rows = [Row([5, 9, 7], 1), Row([5, 9, 7, 8, 8, 8, 8, 8], 1), Row([6, 9, 7], 2)]
+        alone = [worker.logprobs([row], [(8, 30)])[0] for row in rows]
+        together = worker.logprobs(rows, [(8, 30)] * 3)
+        for found, wanted in zip(together, alone, strict=True):
+            assert found == pytest.approx(wanted, abs=1e-5 if dtype == "float32" else 0.05)
+
+    def test_others_are_padded(self, tmp_path: Path) -> None:
+        """A model that overlooks the padding gets texts of all lengths in one forward pass."""
+        save_all(tmp_path)
+        for folder in KINDS:
+            model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / folder)
+            assert MaskedLM(model, pad=1 if folder == "roberta" else 0).pads, folder
+
+
 class TestNarrow:
     # DeBERTa's head multiplies by the embeddings without a layer, so it has no end to listen at.
     @pytest.mark.parametrize("folder", sorted(set(KINDS) - {"deberta"}))

@@ -281,6 +281,13 @@ class TestLoading:
         (tmp_path / "damaged" / "model.safetensors").write_bytes(b"\xff" * 64)
         byte_level().save_pretrained(tmp_path / "weightless")
         model.config.save_pretrained(tmp_path / "weightless")
+        model.save_pretrained(tmp_path / "misshapen")
+        byte_level().save_pretrained(tmp_path / "misshapen")
+        config = tmp_path / "misshapen" / "config.json"
+        config.write_text(config.read_text().replace('"hidden_size": 32', '"hidden_size": 64'))
+        model.save_pretrained(tmp_path / "garbled")
+        byte_level().save_pretrained(tmp_path / "garbled")
+        (tmp_path / "garbled" / "tokenizer.json").write_text("{}")
         maskless = word_pieces()
         maskless.mask_token = None
         maskless.save_pretrained(tmp_path / "maskless")
@@ -291,6 +298,8 @@ class TestLoading:
             "headless": "no trained masked-LM head",
             "damaged": "cannot be loaded",
             "weightless": "no file named model.safetensors",
+            "misshapen": "other shapes than its configuration says",
+            "garbled": "KeyError: 'added_tokens'",
             "maskless": "no mask token",
         }
         for folder, reason in reasons.items():
@@ -304,6 +313,10 @@ class TestLoading:
         with pytest.raises(UsageError, match="dtype 'int3' is unknown"):
             async with Roberta(str(shelf / "roberta"), dtype="int3"):
                 pass
+        with pytest.raises(UsageError, match="device 'abacus' cannot be used") as caught:
+            async with Roberta(str(shelf / "roberta"), device="abacus"):
+                pass
+        assert "leave it out" in str(caught.value)
         with pytest.raises(UsageError, match="a batch of 0 texts"):
             Roberta("builtin", batch=0)
 

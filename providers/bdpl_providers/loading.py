@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,14 +36,14 @@ def load(
     """The model and the tokenizer at `source`, a folder or a hub id; `Roberta` says the rest.
 
     Raises:
-        UsageError: torch or transformers is missing, or `dtype` is unknown.
+        UsageError: torch or transformers is missing, or `device` or `dtype` is of no use.
         ProviderRefused: there is no usable masked language model.
     """
     _need_libraries(name)
     import torch
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-    place = device or _fastest()
+    place = _place(name, device)
     # Safetensors only, and no code from the repository: a model file must not run anything.
     here = Path(source).is_dir()
     reached = not here and hub_answers(source)
@@ -54,12 +54,13 @@ def load(
                 source,
                 use_safetensors=True,
                 dtype=getattr(torch, _dtype(name, dtype, place)),
+                ignore_mismatched_sizes=True,  # we do not; the report is clearer than the error
                 output_loading_info=True,
                 **options,
             )
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             model = model.to(place)
-            fast = _checked(name, model, tokenizer, report["missing_keys"])
+            fast = _checked(name, model, tokenizer, report)
             window = min(_window(model), fast.model_max_length, max_length or sys.maxsize)
             return MaskedLM(model, fast.pad_token_id or 0), Assembler(name, fast, window)
     except BdplError:
@@ -70,13 +71,21 @@ def load(
 
 def _unusable(name: str, error: Exception, *, cut_off: bool) -> ProviderRefused:
     """What a loader's error comes to; `cut_off` if there was no hub to load from."""
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    reason = _reason(error)
     if cut_off and isinstance(error, OSError):
         reason = "the hub cannot be reached, and the model is not in its cache here"
     return ProviderRefused(
         f"{name}: cannot be loaded as a masked language model: {reason}",
         hint=OFFLINE if cut_off else HINT,
     )
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what `error` says; alone, a key or nothing would not be understood."""
+    line = str(error).strip().partition("\n")[0]
+    if line and not isinstance(error, KeyError):
+        return line
+    return ": ".join(filter(None, (type(error).__name__, line)))
 
 
 def _need_libraries(name: str) -> None:
@@ -100,14 +109,24 @@ def _need_libraries(name: str) -> None:
 
 
 def _checked(
-    name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, missing: set[str]
+    name: str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    report: Mapping[str, Collection[object]],
 ) -> PreTrainedTokenizerFast:
-    """The tokenizer, where the two would not load and then answer nonsense."""
+    """The tokenizer; refused is what would load and then answer nonsense.
+
+    Args:
+        report: of the weights, as transformers gives it.
+    """
     from transformers import PreTrainedTokenizerFast
 
+    missing = sorted(map(str, report["missing_keys"]))
     known = int(getattr(model.config, "vocab_size", len(tokenizer)))
-    if missing:
-        what = f"its weights lack {', '.join(sorted(missing)[:3])}: no trained masked-LM head"
+    if report["mismatched_keys"]:
+        what = "its weights have other shapes than its configuration says"
+    elif missing:
+        what = f"its weights lack {', '.join(missing[:3])}: no trained masked-LM head"
     elif not isinstance(tokenizer, PreTrainedTokenizerFast):
         what = "its tokenizer is a slow one, without character offsets"
     elif tokenizer.mask_token_id is None:
@@ -132,6 +151,21 @@ def _window(model: PreTrainedModel) -> int:
         ):
             return int(places) - int(module.padding_idx) - 1
     return int(places)
+
+
+def _place(name: str, device: str | None) -> str:
+    """Where the model is to run: on `device`, or on the fastest there is."""
+    import torch
+
+    place = device or _fastest()
+    try:
+        torch.empty(1, device=place).cpu()
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"{name}: device {place!r} cannot be used: {_reason(error)}",
+            hint="take cpu, or leave it out: the fastest that there is will be taken",
+        ) from error
+    return place
 
 
 def _fastest() -> str:

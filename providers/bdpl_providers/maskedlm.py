@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bdpl_providers.assembly import Row
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MaskedLM"]
 
 AGREEMENT = 1e-3
-"""Largest difference in logits between the short way to the mask and the model's own, float32."""
-
+"""Largest difference in logits between another way to the mask and the model's own, float32."""
 
 SAMPLE = 16
 """Words by which the label words' own logits are checked; a model with fewer goes without."""
@@ -38,6 +38,9 @@ class MaskedLM:
     a head. Each is checked once against the full logits; a model that disagrees with both is
     computed in full, correct and slower.
 
+    FNet, ConvBERT and others read what fills short rows, mask or not. A check finds them; they
+    get rows of one length at a time, so that no text's score hangs on the texts beside it.
+
     In a narrow dtype the largest error of a score would come last: a logit of 8 is rounded to
     1/16 in bfloat16. So the label words' own logits, a handful, are computed in float32 from what
     the head's last layer is given, where a check finds that this is what the model means.
@@ -49,6 +52,7 @@ class MaskedLM:
     Attributes:
         short: whether the head sees the masks only.
         packed: whether the trunk sees no padding either.
+        pads: whether rows of several lengths may run together.
         fine: whether the label words' logits are computed in float32 in a model that is not.
     """
 
@@ -56,9 +60,11 @@ class MaskedLM:
         self._model = model
         self._pad = pad
         self._packed = _packed(model)
-        full = self._sampled(self._full)
+        full = self._sampled(_by_length(self._full))
         self.packed = self._packed is not None and self._agrees(self._unpadded, full)
-        self.short = self.packed or self._agrees(self._short, full)
+        self.pads = self.packed or self._agrees(self._full, full)
+        short = self._short if self.pads else _by_length(self._short)
+        self.short = self.packed or self._agrees(short, full)
         self._decoder = _decoder(model) if self.short else None
         self.fine = self._decoder is not None and self._agrees(self._finely, full[:, :SAMPLE])
 
@@ -108,7 +114,7 @@ class MaskedLM:
             logits = self._logits(rows).float()
         finally:
             handle.remove()
-        state = given[0].reshape(len(rows), -1, 1).float()
+        state = torch.cat(given).reshape(len(rows), -1, 1).float()
         chosen = torch.bmm(self._decoder.weight[wanted].float(), state).squeeze(-1)
         if self._decoder.bias is not None:
             chosen += self._decoder.bias[wanted].float()
@@ -124,7 +130,8 @@ class MaskedLM:
     def _logits(self, rows: Sequence[Row]) -> torch.Tensor:
         if self.packed:
             return self._unpadded(rows)
-        return self._short(rows) if self.short else self._full(rows)
+        way = self._short if self.short else self._full
+        return way(rows) if self.pads else _by_length(way)(rows)
 
     def _unpadded(self, rows: Sequence[Row]) -> torch.Tensor:
         """(rows, vocabulary) logits, nothing computed for padding; the head sees all rows at once.
@@ -191,6 +198,18 @@ class MaskedLM:
         atol = max(AGREEMENT, rounding)
         same = found.shape == full.shape
         return same and torch.allclose(found.float(), full.float(), rtol=0, atol=atol)
+
+
+def _by_length(way: Way) -> Way:
+    """`way`, taken by neighbours of one length together."""
+
+    def taken(rows: Sequence[Row]) -> torch.Tensor:
+        import torch
+
+        parts = [way([*part]) for _, part in groupby(rows, key=lambda row: len(row.ids))]
+        return torch.cat(parts)
+
+    return taken
 
 
 def _packed(model: PreTrainedModel) -> Packed | None:

@@ -3,7 +3,8 @@
     Request --assemble--> Rows --sort by length, cut--> batches --one thread--> Scores
 
 One thread owns the model and its tokenizer; the event loop only waits. How a request falls into
-batches is a function of the request alone, so the same request gives the same bits. torch and
+batches is a function of the request alone, so the same request gives the same bits, on one machine
+with one number of threads. Beside other texts a text's score may differ by rounding. torch and
 transformers are imported when the model is opened, not before.
 """
 
@@ -44,7 +45,8 @@ class Roberta:
         model: ``builtin``, a folder, or a hub id; safetensors weights only, no remote code.
         device: as torch names it; None takes cuda, else mps, else cpu.
         dtype: ``float32`` (also None), ``bf16``, ``float16``, or ``auto``: bf16 where the
-            hardware multiplies it fast. float32 gives the same answers on every machine.
+            hardware multiplies it fast. float32 gives the same answers on every machine, but for
+            rounding.
         batch: texts that run through the model at once.
         max_length: tokens of the window, where the model's own is longer than the texts need.
     """
@@ -73,7 +75,7 @@ class Roberta:
         """Load the model, on its thread.
 
         Raises:
-            UsageError: torch or transformers is missing, or an option is unknown.
+            UsageError: torch or transformers is missing, or an option is of no use.
             ProviderRefused: there is no usable masked language model of that name.
         """
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name)
