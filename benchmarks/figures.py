@@ -50,7 +50,7 @@ class Sizes:
     megabytes: float = 100.0
     steps: int = 20
     long: int = 20_000
-    tuned: int = 6_000
+    tuned: int = 16_000
     cold: int = 10
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -70,6 +71,8 @@ async def measured(parts: Sequence[str], setting: Setting) -> Found:
             opened[name] = await PARTS[name].open(setting)
         except FAILURES as error:
             setting.remark(f"{name} failed: {type(error).__name__}: {error}")
+    gc.collect()
+    gc.freeze()  # what one part keeps open is no garbage for another to look through
     most = setting.sizes.rounds
     for turn in range(most):
         for name in [name for name in opened if PARTS[name].due(turn, most)]:
