@@ -188,8 +188,9 @@ def page(given: argparse.Namespace) -> str:
         "# Where the CPU time of a request goes",
         "",
         f"By `python benchmarks/profiling.py{before}`: {given.concurrency} requests in flight,"
-        f" {given.requests:,} prompts a profile, the thread of the event loop alone. Read from the"
-        " second table on: the dearest functions, by what each costs in itself.",
+        f" {given.requests:,} prompts a profile, the thread of the event loop alone. The table"
+        " is by package; below it stand the dearest functions of each arm, by what each costs in"
+        " itself.",
         "",
         f"{machine()}.",
         "",
