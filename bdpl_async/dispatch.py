@@ -26,8 +26,8 @@ from bdpl_async.errors import (
 from bdpl_async.forecast import Forecast
 from bdpl_async.limits.backoff import too_long
 from bdpl_async.memory import Memory, Outcome
-from bdpl_async.records import Request, Score, Text
-from bdpl_async.saving.rows import LASTING
+from bdpl_async.records import Request, Score, Text, Usage
+from bdpl_async.saving.rows import LASTING, Found
 from bdpl_async.scorer import Scorer
 from bdpl_async.shelf import Shelf
 from bdpl_async.usable import checked, may_improve, off_the_labels
@@ -174,30 +174,34 @@ class Dispatch:
         texts, forecast = request.texts, self._forecast
         bound = forecast.rough_bound(texts) or await forecast.bound(texts)
         exchange = partial(self._scorer.score, request)
-        soon = breaks if len(request.texts) > 1 else never
+        soon = breaks if len(texts) > 1 else never
         reply, usage = await self._channel.send(exchange, bound, soon=soon)
-        if len(reply.scores) != len(request.texts):
-            name, count = self._scorer.name, len(request.texts)
+        if len(reply.scores) != len(texts):
             raise ProviderRefused(
-                f"{name}: {len(reply.scores)} scores for {count} texts",
+                f"{self._scorer.name}: {len(reply.scores)} scores for {len(texts)} texts",
                 hint="this is a mistake in the scorer",
             )
-        self._forecast.learn(bound.tokens, usage.prompt_tokens + usage.completion_tokens)
-        outcomes: dict[Text, Outcome] = {}
-        entries: dict[Text, Entry] = {}
-        shares = usage.shares(len(request.texts))
-        for text, outcome, share in zip(request.texts, reply.scores, shares, strict=True):
-            outcomes[text] = usable = self._checked(outcome)
-            if isinstance(usable, Score):
-                entries[text] = Entry(usable, *share)
-        self.useful += len(entries)
+        forecast.learn(bound.tokens, usage.prompt_tokens + usage.completion_tokens)
+        outcomes = dict(zip(texts, map(self._checked, reply.scores), strict=True))
+        self._keep(outcomes, usage)
+        return outcomes
+
+    def _keep(self, outcomes: dict[Text, Outcome], usage: Usage) -> None:
+        """Remember what one request brought, and what no other will."""
+        entries = {
+            text: Entry(outcome, *share)
+            for (text, outcome), share in zip(
+                outcomes.items(), usage.shares(len(outcomes)), strict=True
+            )
+            if isinstance(outcome, Score)
+        }
+        ends: dict[Text, Found] = {}
+        if len(entries) < len(outcomes):
+            self._memory.vain([text for text, what in outcomes.items() if may_improve(what)])
+            failed = {text: what for text, what in outcomes.items() if isinstance(what, LASTING)}
+            ends |= {text: error for text, error in failed.items() if not may_improve(error)}
         if entries:
             self._good = next(iter(entries))
-        self._memory.vain([text for text in texts if may_improve(outcomes[text])])
-        final = {
-            text: outcome for text, outcome in outcomes.items() if isinstance(outcome, LASTING)
-        }
-        ends = {text: error for text, error in final.items() if not may_improve(error)}
+        self.useful += len(entries)
         self._memory.keep({**entries, **ends})
         self._shelf.put(entries)
-        return outcomes

@@ -276,12 +276,12 @@ class Gate:
         stored = self._shelf.find(unknown)
         if len(stored) < len(unknown) and await self._prepared():
             stored = self._shelf.find(unknown)  # by what is known now
-        requests = self._requests(texts)  # all of them, or a resumed ask would be grouped anew
+        batches = self._batches(texts)  # all of them, or a resumed ask would be grouped anew
         if stored or len(unknown) < len(texts):
             told = outcomes.keys() & set(texts)
             outcomes.update({text: entry.score for text, entry in stored.items()})
-            requests = [await self._unstored(request, stored, told) for request in requests]
-        parts = [part for request in requests for part in self._memory.parted(request.texts)]
+            batches = [await self._unstored(batch, stored, told) for batch in batches]
+        parts = [part for batch in batches for part in self._memory.parted(batch)]
         return [Request(part, self._labels) for part in parts]
 
     async def _prepared(self) -> bool:
@@ -292,20 +292,19 @@ class Gate:
                 await due()
         return due is not None
 
-    def _requests(self, texts: list[Text]) -> list[Request]:
-        """Whole batches; the sort is stable, so texts of one prompt stay together."""
+    def _batches(self, texts: list[Text]) -> list[list[Text]]:
+        """Those of one request together; the sort is stable, so texts of one prompt stay so."""
         if self.capabilities.order == "length":
             texts = sorted(texts, key=lambda text: len(text.before) + len(text.after))
         size = self.capabilities.batch
-        batches = (tuple(texts[i : i + size]) for i in range(0, len(texts), size))
-        return [Request(batch, self._labels) for batch in batches]
+        return [texts[i : i + size] for i in range(0, len(texts), size)]
 
     async def _unstored(
-        self, request: Request, stored: dict[Text, Entry], told: AbstractSet[Text]
-    ) -> Request:
-        """What is left of a request; the ledger hears what the stored rest had cost."""
-        rest = tuple(text for text in request.texts if text not in stored and text not in told)
-        found = {text: stored[text] for text in request.texts if text in stored}
+        self, batch: list[Text], stored: dict[Text, Entry], told: AbstractSet[Text]
+    ) -> list[Text]:
+        """What is left of a batch; the ledger hears what the stored rest had cost."""
+        rest = [text for text in batch if text not in stored and text not in told]
+        found = {text: stored[text] for text in batch if text in stored}
         if found:
             prompt = sum(entry.prompt_tokens for entry in found.values())
             completion = sum(entry.completion_tokens for entry in found.values())
@@ -316,4 +315,4 @@ class Gate:
             self.channel.books.replay(Amount(0 if rest else 1, len(found), tokens, usd))
             self.forecast.learn(bound.tokens, tokens)
             self._memory.keep(found)
-        return Request(rest, request.labels)
+        return rest

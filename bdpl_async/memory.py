@@ -52,7 +52,7 @@ class Memory:
 
     def recall(self, text: Text) -> Outcome | None:
         """The answer to `text`, or why there will be none."""
-        known = self._known.get(self._name(text))
+        known = self._known.get(self._names.get(text) or self._name(text))
         return known.score if isinstance(known, Entry) else known
 
     def ask(self, texts: Sequence[Text], now: float) -> tuple[dict[Text, Outcome], list[Record]]:
@@ -62,7 +62,8 @@ class Memory:
             What the diary knows of them, and what that did to the books.
         """
         self.asked += len(texts)
-        names = {self._name(text): text for text in texts}
+        begun = self._names
+        names = {begun.get(text) or self._name(text): text for text in texts}
         self._begin(names)
         if not self._diary.writes:
             return {}, []
@@ -104,6 +105,8 @@ class Memory:
 
     def parted(self, texts: Sequence[Text]) -> list[tuple[Text, ...]]:
         """Texts of a request as they are to be sent: apart, where it was parted already."""
+        if not self._parts:
+            return [tuple(texts)] if texts else []
         together: dict[int, list[Text]] = {}
         for text in texts:
             together.setdefault(self._parts.get(self._name(text), 0), []).append(text)
@@ -119,7 +122,8 @@ class Memory:
 
     def keep(self, outcomes: Mapping[Text, Found]) -> None:
         """Remember answers, and why there will be none."""
-        named = [(self._name(text), what) for text, what in outcomes.items()]
+        begun = self._names
+        named = [(begun.get(text) or self._name(text), what) for text, what in outcomes.items()]
         self._write(named)
         for name, what in named:
             self._learn(name, what)
