@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bdpl_async.errors import (
     ProviderUnavailable,
@@ -20,7 +22,13 @@ from bdpl_async.records import Request, Score, Text
 from bdpl_async.scorer import Counting, Keyed, Probing, Recalling, Scorer
 from bdpl_providers import Connection
 from bdpl_providers.candidates import chat
+from bdpl_providers.chat import ChatTopK
+from bdpl_providers.completions import TokenIds, TopK
+from bdpl_providers.decisions import Decisions
+from bdpl_providers.fit import Bound
+from bdpl_providers.said import Said
 from bdpl_providers.vllm import from_connection
+from bdpl_providers.wire import Readout
 from tests.cutting import CutLine, Keeper, Opened, Sent, goes_on_everywhere
 from tests.faults import Faults
 from tests.faultserver import FaultServer, Manners
@@ -133,6 +141,28 @@ class TestKeyAndCount:
         assert spelled["body"]["prompt"] == ["a"]
         assert (spelled["dialect"], spelled["model"]) == ("vllm", "m")
         assert spelled["readout"] == "TokenIds(model='m', ids=(7, 8))"
+
+    @pytest.mark.parametrize(
+        "readout",
+        [
+            TokenIds("m", (7, 8)),
+            TopK("m", LABELS, 5),
+            ChatTopK("m", LABELS, system="Be brief."),
+            Said("m", LABELS),
+            Said("m", LABELS, chat=False),
+            Decisions("m", LABELS),
+        ],
+        ids=lambda readout: f"{type(readout).__name__} {readout.path}",
+    )
+    @given(words=st.text(st.characters(exclude_categories=["Cs"])).map(lambda word: f"{word}."))
+    def test_key_holds_the_body(self, readout: Readout, words: str) -> None:
+        """A key is the same bytes as if its body were made for its text, whatever the read-out."""
+        scorer = server(StandIn())
+        scorer._bound[LABELS] = Bound(readout)
+        scorer.key(Text("another"), LABELS)
+        key = scorer.key(Text(words), LABELS)
+        spelled = {**orjson.loads(key), "body": readout.body([words])}
+        assert key == orjson.dumps(spelled, option=orjson.OPT_SORT_KEYS)
 
     async def test_bytes_bound_tokens(self) -> None:
         """Without a tokenizer, bytes and a margin bound the tokens; a chat's frame is added."""

@@ -28,11 +28,12 @@ from bdpl_providers.paths import Paths, address_hint
 from bdpl_providers.survey import Survey, survey
 from bdpl_providers.tape import Tape, Unrecorded
 from bdpl_providers.trial import Trial
-from bdpl_providers.wire import Document, Transport
+from bdpl_providers.wire import Document, Transport, frame
 
 __all__ = ["Server"]
 
 MARGIN = 8  # tokens that a tokenizer may put around a text
+STANDIN = "\0text\0"  # where a key's text goes; nobody has such a word
 HINT = (
     "'bdpl-async probe' shows what each read-out gets; take a server that gives log-probabilities, "
     "or a chat model for --readout text"
@@ -66,7 +67,7 @@ class Server:
         self._stack = AsyncExitStack()
         self._bound: dict[tuple[str, ...], Bound] = {}
         self._binding = asyncio.Lock()
-        self._spellings: dict[tuple[str, ...], str] = {}
+        self._spellings: dict[tuple[str, ...], list[bytes]] = {}  # what keys have around a text
         self._frames: dict[tuple[str, ...], int] = {}  # tokens around a text
 
     async def __aenter__(self) -> Self:
@@ -96,16 +97,16 @@ class Server:
         bound = self._bound.get(request.labels) or await self._bind(request)
         texts = [_sendable(text) for text in request.texts]
         sent = [text for text in texts if text]
-        if len(sent) > 1 and not bound.readout.lists:
+        readout = bound.readout
+        if len(sent) > 1 and not readout.lists:
             raise UsageError(
-                f"{self.name}: the read-out {bound.readout.name!r} takes one text a request, not "
-                f"{len(sent)}",
+                f"{self.name}: read-out {readout.name!r} takes one text a request, not {len(sent)}",
                 hint="leave out --batch-prompts",
             )
         if not sent:
             return Reply([self._empty() for _ in texts])
-        answer = await self._transport.post(bound.readout.path, bound.body(sent))
-        scores: Sequence[Score | ProviderError] = bound.readout.scores(answer.document, len(sent))
+        answer = await self._transport.post(readout.path, bound.body(sent))
+        scores: Sequence[Score | ProviderError] = readout.scores(answer.document, len(sent))
         if len(sent) < len(texts):
             filled = iter(scores)
             scores = [next(filled) if text else self._empty() for text in texts]
@@ -185,6 +186,11 @@ class Server:
         Raises:
             UsageError: the label words were not probed, so the read-out is not decided.
         """
+        around = self._spellings.get(labels) or self._spelled(labels)
+        return orjson.dumps(_sendable(text))[1:-1].join(around)
+
+    def _spelled(self, labels: tuple[str, ...]) -> list[bytes]:
+        """What stands around a text in its key: ids, pieces and depth of the read-out as well."""
         bound = self._bound.get(labels)
         if bound is None:
             raise UsageError(f"{self.name}: the label words {labels} were not probed")
@@ -192,22 +198,18 @@ class Server:
             "dialect": self.dialect.provider,
             "base_url": self.dialect.base_url,
             "model": self.dialect.model,
-            "readout": self._spelled(labels, bound),
-            "body": bound.body([_sendable(text)]),
+            "readout": repr(bound.readout),
+            "body": bound.body([STANDIN]),
             "labels": labels,
         }
-        return orjson.dumps(spelled, option=orjson.OPT_SORT_KEYS)
-
-    def _spelled(self, labels: tuple[str, ...], bound: Bound) -> str:
-        """The read-out with all that decides how it reads: ids, pieces, depth."""
-        if labels not in self._spellings:
-            self._spellings[labels] = repr(bound.readout)
+        key = orjson.dumps(spelled, option=orjson.OPT_SORT_KEYS)
+        self._spellings[labels] = key.split(orjson.dumps(STANDIN)[1:-1])
         return self._spellings[labels]
 
     async def count(self, texts: Sequence[Text], labels: tuple[str, ...] = ()) -> list[int]:
         """Prompt tokens of each text: exact by a tokenizer, else bounded by UTF-8 bytes."""
         if labels not in self._frames:
-            around = _around(self._asking("x", labels))
+            around = frame(self._asking("x", labels))
             self._frames[labels] = sum(await self._counted(around)) + MARGIN * len(around)
         strings = [_sendable(text) for text in texts]
         return [count + self._frames[labels] for count in await self._counted(strings)]
@@ -258,7 +260,7 @@ class Server:
         """Bind what was found, and say how to ask."""
         bound, readout = fit.bound, fit.bound.readout
         self._bound[labels] = bound
-        around = _around(bound.body(["x"]))
+        around = frame(bound.body(["x"]))
         self._frames.pop(labels, None)
         self._spellings.pop(labels, None)
         if not readout.lists and (self.dialect.batch_prompts or 1) > 1:
@@ -302,17 +304,6 @@ def _sendable(text: Text) -> str:
     """The words before the mask, in what UTF-8 can hold: JSON can smuggle in half a character."""
     words = text.causal
     return words if words.isascii() else words.encode("utf-8", "replace").decode("utf-8")
-
-
-def _around(body: object) -> list[str]:
-    """The strings of a body that frames its text with words of its own; none of a plain prompt."""
-    if isinstance(body, dict):
-        if "prompt" in body:
-            return []
-        return [part for key, value in body.items() if key != "model" for part in _around(value)]
-    if isinstance(body, list):
-        return [part for value in body for part in _around(value)]
-    return [body] if isinstance(body, str) else []
 
 
 async def _alone(exchange: Callable[[], Awaitable[B]], texts: Sequence[str]) -> B:

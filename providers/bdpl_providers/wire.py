@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from bdpl_async.errors import UnusableAnswer
 from bdpl_async.records import Quota, Score, Usage
 
-__all__ = ["Answer", "Document", "Exchanging", "Readout", "Transport"]
+__all__ = ["Answer", "Document", "Exchanging", "Readout", "Transport", "frame"]
 
 Document = Mapping[str, object]
 """A JSON object as parsed; whoever reads it trusts nothing in it."""
@@ -86,9 +86,23 @@ class Readout(Protocol):
         ...
 
     def body(self, texts: Sequence[str]) -> dict[str, object]:
-        """The JSON object that asks for these texts; exactly one text unless `lists`."""
+        """The JSON object that asks for these texts; exactly one text unless `lists`.
+
+        Each stands in it whole and as it is, perhaps amid other words, and decides nothing else.
+        """
         ...
 
     def scores(self, document: Document, count: int) -> list[Score | UnusableAnswer]:
         """One outcome per text, in the order of the body, whatever the document holds."""
         ...
+
+
+def frame(body: object) -> list[str]:
+    """The strings of a body that frames its text with words of its own; none of a plain prompt."""
+    if isinstance(body, dict):
+        if "prompt" in body:
+            return []
+        return [part for key, value in body.items() if key != "model" for part in frame(value)]
+    if isinstance(body, list):
+        return [part for value in body for part in frame(value)]
+    return [body] if isinstance(body, str) else []
