@@ -198,8 +198,11 @@ class Dispatch:
         ends: dict[Text, Found] = {}
         if len(entries) < len(outcomes):
             self._memory.vain([text for text, what in outcomes.items() if may_improve(what)])
-            failed = {text: what for text, what in outcomes.items() if isinstance(what, LASTING)}
-            ends |= {text: error for text, error in failed.items() if not may_improve(error)}
+            ends = {
+                text: what
+                for text, what in outcomes.items()
+                if isinstance(what, LASTING) and not may_improve(what)
+            }
         if entries:
             self._good = next(iter(entries))
         self.useful += len(entries)

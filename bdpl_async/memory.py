@@ -24,6 +24,15 @@ CAPACITY: Final = 50_000  # texts
 Outcome = Score | ProviderError
 
 
+class _Names(dict[Text, bytes]):
+    """The name of each text, made when it is first looked up."""
+
+    def __missing__(self, text: Text) -> bytes:
+        spelled = f"{text.before}\0{text.after}\0{text.cuttable or ''}"
+        name = self[text] = digest(spelled.encode("utf-8", "surrogatepass"))
+        return name
+
+
 class Memory:
     """Bounded, so that a run of a million prompts stays flat.
 
@@ -40,7 +49,7 @@ class Memory:
         self._known: dict[bytes, Found] = {}
         self._asks: deque[list[bytes]] = deque([[]])  # names of what each was about
         self._size = 0  # of them all: what is known by now depends on the order of answers
-        self._names: dict[Text, bytes] = {}  # of what is being asked
+        self._names = _Names()  # of what is being asked
         self._tries: dict[bytes, int] = {}  # of those: answers without usable numbers
         self._parts: dict[bytes, int] = {}  # and which belong together, where requests were parted
         self._mass, self._masses = 0.0, 0
@@ -52,7 +61,7 @@ class Memory:
 
     def recall(self, text: Text) -> Outcome | None:
         """The answer to `text`, or why there will be none."""
-        known = self._known.get(self._names.get(text) or self._name(text))
+        known = self._known.get(self._names[text])
         return known.score if isinstance(known, Entry) else known
 
     def ask(self, texts: Sequence[Text], now: float) -> tuple[dict[Text, Outcome], list[Record]]:
@@ -62,8 +71,7 @@ class Memory:
             What the diary knows of them, and what that did to the books.
         """
         self.asked += len(texts)
-        begun = self._names
-        names = {begun.get(text) or self._name(text): text for text in texts}
+        names = {self._names[text]: text for text in texts}
         self._begin(names)
         if not self._diary.writes:
             return {}, []
@@ -88,18 +96,18 @@ class Memory:
 
     def tries(self, text: Text) -> int:
         """How many answers to `text` had no usable numbers, though another may have."""
-        return self._tries.get(self._name(text), 0)
+        return self._tries.get(self._names[text], 0)
 
     def vain(self, texts: Sequence[Text]) -> None:
         """One more such answer to each of `texts`; what else was answered with them follows."""
         if texts:
-            names = [self._name(text) for text in texts]
+            names = [self._names[text] for text in texts]
             self._diary.wait("vain", [name.hex() for name in names])
             self._hear("vain", names)
 
     def part(self, texts: Sequence[Text]) -> None:
         """What only together fails is sent in two parts."""
-        names = [self._name(text) for text in texts]
+        names = [self._names[text] for text in texts]
         self._diary.note("part", [name.hex() for name in names])
         self._hear("part", names)
 
@@ -109,7 +117,7 @@ class Memory:
             return [tuple(texts)] if texts else []
         together: dict[int, list[Text]] = {}
         for text in texts:
-            together.setdefault(self._parts.get(self._name(text), 0), []).append(text)
+            together.setdefault(self._parts.get(self._names[text], 0), []).append(text)
         return [tuple(part) for part in together.values()]
 
     def _hear(self, kind: str, names: Sequence[bytes]) -> None:
@@ -122,15 +130,14 @@ class Memory:
 
     def keep(self, outcomes: Mapping[Text, Found]) -> None:
         """Remember answers, and why there will be none."""
-        begun = self._names
-        named = [(begun.get(text) or self._name(text), what) for text, what in outcomes.items()]
+        named = [(self._names[text], what) for text, what in outcomes.items()]
         self._write(named)
         for name, what in named:
             self._learn(name, what)
 
     def fail(self, text: Text, error: ProviderError) -> None:
         """Hear that `text` got no usable answer, and remember it if it would get none again."""
-        name = self._name(text)
+        name = self._names[text]
         if isinstance(error, LASTING) and name not in self._known:
             self._write([(name, error)])
             self._learn(name, error.with_traceback(None))  # which would hold the reply and more
@@ -202,10 +209,3 @@ class Memory:
             if what.score.mass is not None:
                 self._mass += what.score.mass
                 self._masses += 1
-
-    def _name(self, text: Text) -> bytes:
-        name = self._names.get(text)
-        if name is None:
-            spelled = f"{text.before}\0{text.after}\0{text.cuttable or ''}"
-            name = self._names[text] = digest(spelled.encode("utf-8", "surrogatepass"))
-        return name
