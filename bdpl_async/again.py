@@ -17,12 +17,22 @@ from bdpl_async.limits.limiter import Limiter
 from bdpl_async.limits.standing import Pause
 from bdpl_async.terms import Terms, Traffic
 
-__all__ = ["Again", "Doubt"]
+__all__ = ["Again", "Doubt", "always", "never"]
 
 TRIES_AT_A_DOOR = 3  # of a server that nobody ever reached: it is not running
 FEW_TRIES = 3  # where there is another way than to try to the end
 Doubt = Callable[[ProviderError], bool]
 """After which errors a few tries are enough."""
+
+
+def never(error: ProviderError) -> bool:
+    """Every error is worth all tries."""
+    return False
+
+
+def always(error: ProviderError) -> bool:
+    """No error is worth more than a few tries."""
+    return True
 
 
 class Way(Protocol):

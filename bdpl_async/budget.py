@@ -18,7 +18,7 @@ budget, but it is no part of what the run `used`: no decision may depend on when
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from math import inf
 from typing import Any, NamedTuple
@@ -133,7 +133,11 @@ class _Sum:
 
 
 class Ledger:
-    """Counts what was spent and what is held for requests under way, against one budget."""
+    """Counts what was spent and what is held for requests under way, against one budget.
+
+    Attributes:
+        told: called with the number of each reservation that comes to its end, and at what.
+    """
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
@@ -143,6 +147,7 @@ class Ledger:
         self._crashed = Amount()
         self._open: dict[int, Amount] = {}
         self._count = 0
+        self.told: Callable[[int, Amount], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Ledger spent={self.spent} held={self.held} of {self.budget}>"
@@ -213,7 +218,7 @@ class Ledger:
 
     def settle(self, reservation: Reservation, actual: Amount) -> None:
         """Replace the reservation by what was really spent."""
-        self._close(reservation)
+        self._close(reservation, actual)
         self._spent.add(actual)
 
     def lost(self, reservation: Reservation) -> None:
@@ -226,9 +231,9 @@ class Ledger:
 
     def release(self, reservation: Reservation) -> None:
         """Give the reservation back: the request was never sent."""
-        self._close(reservation)
+        self._close(reservation, Amount())
 
-    def _close(self, reservation: Reservation) -> None:
+    def _close(self, reservation: Reservation, actual: Amount) -> None:
         amount = self._open.pop(reservation.number, None)
         if amount is None:
             raise ValueError(f"reservation {reservation.number} was closed before")
@@ -236,10 +241,12 @@ class Ledger:
             self._held.add(amount, -1)
         else:
             self._held = _Sum()  # nothing held is exactly nothing: no rounding builds up
+        if self.told is not None:
+            self.told(reservation.number, actual)
 
     def crash(self, reservation: Reservation) -> None:
         """Count the whole reservation as spent by a process that came to its end."""
-        self._close(reservation)
+        self._close(reservation, reservation.amount)
         self._crashed += reservation.amount
 
     def hold(self, reservation: Reservation) -> None:

@@ -15,9 +15,10 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from bdpl_async.again import Again, Doubt
+from bdpl_async.again import Again, Doubt, never
+from bdpl_async.bill import billed
 from bdpl_async.books import Books
 from bdpl_async.budget import Amount, Ledger, Reservation
 from bdpl_async.errors import (
@@ -29,25 +30,16 @@ from bdpl_async.errors import (
 )
 from bdpl_async.halt import GRACE, Halt, Stopped
 from bdpl_async.limits.limiter import Limiter, Ticket
-from bdpl_async.records import GRAIN, Billed, Usage
+from bdpl_async.limits.standing import Standing
+from bdpl_async.records import Billed, Usage
 from bdpl_async.saving.diary import Diary
+from bdpl_async.sharing.member import Member
 from bdpl_async.terms import Terms, Traffic
 
-__all__ = ["Channel", "always", "never"]
+__all__ = ["Channel"]
 
-MOST_TOKENS = 1_000_000  # a text; a report above it is a mistake of the server's
 Answer = TypeVar("Answer", bound=Billed)
 Exchange = Callable[[], Awaitable[Answer]]
-
-
-def never(error: ProviderError) -> bool:
-    """Every error is worth all tries."""
-    return False
-
-
-def always(error: ProviderError) -> bool:
-    """No error is worth more than a few tries."""
-    return True
 
 
 class Channel:
@@ -77,6 +69,7 @@ class Channel:
         self.name = name
         self.ledger = ledger
         self.terms = terms
+        self.group: Member | None = None
         self.books = Books(ledger, Diary() if diary is None else diary, local=terms.local)
         self.limiter = Limiter(
             rpm=terms.rpm, tpm=terms.tpm, concurrency=terms.concurrency, clock=clock, sleep=sleep
@@ -91,11 +84,22 @@ class Channel:
         self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
         self._landed = asyncio.Event()
         self.again = Again(self, draw)
+        self.observed: Callable[[Exchange[Any]], Exchange[Any]] | None = None  # for telemetry
+
+    def join(self, group: Member) -> None:
+        """Send with the leave of a budget group only."""
+        self.group, self.ledger.told = group, group.settled
 
     @property
     def traffic(self) -> Traffic:
         """What went through."""
         return self.books.traffic
+
+    @property
+    def standing(self) -> Standing:
+        """What is in flight, who waits, and for what."""
+        found = self.limiter.standing.paused(self.again.pauses, self.elapsed)
+        return found if self.group is None else found.behind(*self.group.waiting)
 
     @property
     def elapsed(self) -> float:
@@ -117,6 +121,8 @@ class Channel:
             ProviderError: no answer, however often it was tried.
             Stopped: the run was asked to stop.
         """
+        if self.observed is not None:
+            exchange = self.observed(exchange)
         try:
             return await self._attempt(exchange, bound)
         except ProviderUnavailable as error:
@@ -194,7 +200,7 @@ class Channel:
 
     def _at_once(self, bound: Amount) -> tuple[Reservation, Ticket] | None:
         """Reservation and turn where nobody waits: frames of coroutines cost more than the work."""
-        if self.halt.asked or self._refusal or self._seconds is not None or self._queued:
+        if self.halt.asked or self._refusal or self._seconds or self._queued or self.group:
             return None
         if not self.ledger.fits(bound) or (ticket := self.limiter.take(bound.tokens)) is None:
             return None
@@ -217,6 +223,9 @@ class Channel:
             else:
                 async with asyncio.timeout(left):
                     ticket = await self.limiter.acquire(reservation.amount.tokens)
+            if self.group is not None:
+                async with asyncio.timeout(self._time_left()):
+                    await self.group.reserve(reservation.number, reservation.amount)
             self._check()
         except BaseException as error:
             if ticket is not None:
@@ -297,19 +306,10 @@ class Channel:
     def _settle(
         self, reservation: Reservation, ticket: Ticket, answer: Billed, usage: Usage
     ) -> Usage:
-        """Count an answer at what it reports, or at its bound where the report cannot be true."""
-        bound = reservation.amount
-        prompts = bound.prompts if answer.answered is None else min(answer.answered, bound.prompts)
-        tokens = usage.prompt_tokens + usage.completion_tokens
-        usd = -(-usage.usd // GRAIN) * GRAIN if usage.usd else 0.0
-        if prompts and not prompts <= tokens <= MOST_TOKENS * prompts:
-            tokens, usd = bound.tokens, usd or bound.usd
-            usage = Usage(prompt_tokens=tokens, usd=usd)
-        elif not usd and self.terms.price is not None:
-            usd = self.terms.price.usd(usage.prompt_tokens, usage.completion_tokens)
-            usage = Usage(usage.prompt_tokens, usage.completion_tokens, usd)
-        self.books.paid(reservation, Amount(1, prompts, tokens, usd), usage)
-        self.limiter.answered(ticket, tokens, answer.quotas)
+        """Count an answer."""
+        amount, usage = billed(reservation.amount, answer, usage, self.terms.price)
+        self.books.paid(reservation, amount, usage)
+        self.limiter.answered(ticket, amount.tokens, answer.quotas)
         return usage
 
     async def pause(self, seconds: float) -> None:

@@ -20,6 +20,7 @@ from bdpl_async.errors import ConfigError
 from bdpl_async.keyerrors import explain
 from bdpl_async.keylike import namelike
 from bdpl_async.overrides import Value, lay_over
+from bdpl_async.sharing.address import Address, is_address
 from bdpl_async.table import Count, Filled, Positive, Table
 from bdpl_async.tasktable import TaskTable
 
@@ -79,6 +80,7 @@ class ModelTable(Table):
     attempts: Annotated[int, Field(ge=1, le=100)] = 8
     tokenizer: Filled | None = None
     device: str | None = None
+    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     dtype: Literal["auto", "float32", "bf16", "float16"] | None = None
 
     @field_validator("api_key_env")
@@ -112,8 +114,30 @@ class RunTable(Table):
     data: Filled | None = None
     out: Filled | None = None
     cache: Filled | None = None
+    telemetry: Filled | None = None
     yes: bool = False
     ui: Literal["auto", "rich", "plain", "json", "none"] = "auto"
+
+    @field_validator("cache")
+    @classmethod
+    def _sound(cls, cache: str | None) -> str | None:
+        if cache is not None and is_address(cache):
+            Address.of("run.cache", cache)
+        return cache
+
+
+class GroupTable(Table):
+    """[group]: a budget that many processes share, and the Redis that keeps it."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")] | None = None
+    redis: Filled | None = None
+
+    @field_validator("redis")
+    @classmethod
+    def _sound(cls, redis: str | None) -> str | None:
+        if redis is not None:
+            Address.of("group.redis", redis)
+        return redis
 
 
 class ChatTable(Table):
@@ -132,6 +156,7 @@ class Config(Table):
     model: ModelTable = ModelTable()
     models: list[ModelTable] = Field(default_factory=list)
     budget: BudgetTable = BudgetTable()
+    group: GroupTable = GroupTable()
     run: RunTable = RunTable()
     chat: ChatTable = ChatTable()
 

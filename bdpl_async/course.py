@@ -121,6 +121,8 @@ class Course:
         async for event in self.learning.steps():
             yield event
         self._enter("selection")
+        if (group := self._gate.channel.group) is not None:
+            group.draw()
         finalists = self.learning.chosen()
         choice = self.choice = await choose(self.session, finalists, self.plan.dev)
         prompt, self.dev = choice.prompt, self._measured("dev", "learned", choice.answers)

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
+from bdpl_async.again import always, never
 from bdpl_async.blame import Blame, breaks
 from bdpl_async.caching.cache import Entry
-from bdpl_async.channel import always, never
 from bdpl_async.errors import (
     BudgetExhausted,
     ProviderError,

@@ -75,7 +75,9 @@ class Forecast:
         price, excess = self.channel.terms.price, self._excess()
         usd = price.usd(excess, 0) if price is not None else 0.0
         kept = _above(reserve, self._ledger.crashed)
-        return self._ledger.fits(amount + kept + Amount(tokens=excess, usd=usd))
+        more = amount + Amount(tokens=excess, usd=usd)
+        group = self.channel.group
+        return self._ledger.fits(more + kept) and (group is None or group.fits(more))
 
     def held(self, requests: int, prompts: int) -> Amount:
         """What requests under way are reserved at, with so many texts of the longest kind in all.

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 from bdpl_async.blame import at_fault
-from bdpl_async.budget import Amount, Ledger
-from bdpl_async.caching.cache import Cache, Entry
+from bdpl_async.budget import Ledger
+from bdpl_async.caching.cache import Cache
 from bdpl_async.channel import Channel
 from bdpl_async.dispatch import Dispatch
 from bdpl_async.errors import ProviderError
@@ -22,7 +21,8 @@ from bdpl_async.fanout import Places, fan_out
 from bdpl_async.forecast import Forecast
 from bdpl_async.halt import Stopped
 from bdpl_async.memory import Memory, Outcome
-from bdpl_async.records import Billed, Request, Text
+from bdpl_async.records import Billed, Text
+from bdpl_async.remainder import Remainder, Sources
 from bdpl_async.result import Totals
 from bdpl_async.saving.journal import Record
 from bdpl_async.scorer import Capabilities, Scorer
@@ -69,6 +69,9 @@ class Gate:
         self._asked: dict[Text, asyncio.Future[Outcomes]] = {}  # by asks that are under way
         self._places = Places(1)
         self._cache_hits = 0
+        self._sources = Sources(
+            self._memory, self._shelf, self.forecast, self._prepared, self._is_due
+        )
         self._dispatch = Dispatch(scorer, labels, self.forecast, self._memory, self._shelf)
 
     @property
@@ -118,6 +121,10 @@ class Gate:
     def totals(self) -> Totals:
         """Everything consumed so far."""
         return self.channel.traffic.totals(self.ledger, self._cache_hits, self.elapsed)
+
+    async def recall(self, key: bytes) -> bytes | None:
+        """The record that the cache keeps under `key`."""
+        return await self._shelf.recall(key)
 
     def halt(self) -> None:
         """Send nothing more: the ask under way raises `Stopped` within a few seconds."""
@@ -248,18 +255,24 @@ class Gate:
         done: asyncio.Future[Outcomes],
     ) -> int:
         """Outcomes of texts new to this run, from the cache or the model; how many were sent."""
+        rest, sent = Remainder(self._sources, self._labels, texts, outcomes), 0
+        until = self.channel.halt.until
         try:
-            left = await self._left(texts, outcomes)
+            requests = await until(rest.requests())
             self._dispatch.begin(told.values())
-            work = fan_out(self._dispatch.send, left, self._shared)
-            for batch in await self.channel.halt.until(work):
-                outcomes.update(batch)
+            while True:
+                sent += sum([len(request.texts) for request in requests])
+                for batch in await until(fan_out(self._dispatch.send, requests, self._shared)):
+                    outcomes.update(batch)
+                if rest.done:
+                    break
+                requests = await until(rest.requests())
         finally:
             for text in texts:
                 del self._asked[text]
             self._shelf.forget(texts)
             done.set_result(outcomes)
-        return sum([len(request.texts) for request in left]) + len(told)
+        return sent + len(told)
 
     @property
     def _shared(self) -> Places:
@@ -270,19 +283,8 @@ class Gate:
             self._places = Places(count)
         return self._places
 
-    async def _left(self, texts: list[Text], outcomes: dict[Text, Outcome]) -> list[Request]:
-        """What neither the diary nor the cache answers, as requests."""
-        unknown = [text for text in texts if text not in outcomes]
-        stored = self._shelf.find(unknown)
-        if len(stored) < len(unknown) and await self._prepared():
-            stored = self._shelf.find(unknown)  # by what is known now
-        batches = self._batches(texts)  # all of them, or a resumed ask would be grouped anew
-        if stored or len(unknown) < len(texts):
-            told = outcomes.keys() & set(texts)
-            outcomes.update({text: entry.score for text, entry in stored.items()})
-            batches = [await self._unstored(batch, stored, told) for batch in batches]
-        parts = [part for batch in batches for part in self._memory.parted(batch)]
-        return [Request(part, self._labels) for part in parts]
+    def _is_due(self) -> bool:
+        return self.before_sending is not None
 
     async def _prepared(self) -> bool:
         """Do what is due before the first text is sent; whether there was anything."""
@@ -291,28 +293,3 @@ class Gate:
             if due is not None:
                 await due()
         return due is not None
-
-    def _batches(self, texts: list[Text]) -> list[list[Text]]:
-        """Those of one request together; the sort is stable, so texts of one prompt stay so."""
-        if self.capabilities.order == "length":
-            texts = sorted(texts, key=lambda text: len(text.before) + len(text.after))
-        size = self.capabilities.batch
-        return [texts[i : i + size] for i in range(0, len(texts), size)]
-
-    async def _unstored(
-        self, batch: list[Text], stored: dict[Text, Entry], told: AbstractSet[Text]
-    ) -> list[Text]:
-        """What is left of a batch; the ledger hears what the stored rest had cost."""
-        rest = [text for text in batch if text not in stored and text not in told]
-        found = {text: stored[text] for text in batch if text in stored}
-        if found:
-            prompt = sum(entry.prompt_tokens for entry in found.values())
-            completion = sum(entry.completion_tokens for entry in found.values())
-            price = self.channel.terms.price
-            usd = price.usd(prompt, completion) if price is not None else 0.0
-            tokens = prompt + completion
-            bound = await self.forecast.bound(list(found))
-            self.channel.books.replay(Amount(0 if rest else 1, len(found), tokens, usd))
-            self.forecast.learn(bound.tokens, tokens)
-            self._memory.keep(found)
-        return rest

@@ -7,7 +7,7 @@ to go on where it stopped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdpl_async.data.sampling import minibatch
-from bdpl_async.errors import ProviderRefused
+from bdpl_async.errors import BudgetExhausted, ProviderRefused
 from bdpl_async.events import Note, Step
 from bdpl_async.methods import Distributed, Maker, known, lag_for, make_method
 from bdpl_async.pipeline import Asked, Pipeline
@@ -26,7 +26,7 @@ from bdpl_async.plan import Ask, Plan, on_test, shrinking, total
 from bdpl_async.policy import xlogx
 from bdpl_async.records import Price, Prompt
 from bdpl_async.saving.checkpoint import packed, unpacked
-from bdpl_async.selection import paired_means
+from bdpl_async.selection import luckiest, paired_means
 from bdpl_async.session import Session
 
 __all__ = ["Learning"]
@@ -117,17 +117,28 @@ class Learning:
                 break
             done = len(self.losses)
             *size, count = leg
-            self._pipeline = Pipeline(partial(self._begin, *size), self.lag)
-            async with aclosing(self._pipeline.answered(count)) as answered:
-                async for asked in answered:
-                    step = self._told(asked, cut=tuple(size) != self._full())
-                    yield step
-                    if self._running.over == SETTLED:
-                        yield Note(step.t, SETTLING)
+            async with aclosing(self._updates(*size, count=count)) as events:
+                async for event in events:
+                    yield event
             if len(self.losses) == done:
                 break
         over = self._running.over
         self.reason = over if over not in (None, SETTLED) else self.reason
+
+    async def _updates(self, *size: int, count: int) -> AsyncGenerator[Step | Note]:
+        """At most `count` updates of one size; fewer where others took the rest of the budget."""
+        self._pipeline = Pipeline(partial(self._begin, *size), self.lag)
+        try:
+            async with aclosing(self._pipeline.answered(count)) as answered:
+                async for asked in answered:
+                    step = self._told(asked, cut=size != self._full())
+                    yield step
+                    if self._running.over == SETTLED:
+                        yield Note(step.t, SETTLING)
+        except BudgetExhausted:
+            if self._gate.channel.group is None:
+                raise
+            self._running.over = "budget"
 
     @property
     def resting(self) -> bool:
@@ -184,7 +195,7 @@ class Learning:
             usage=self._gate.totals(),
             tokens=best.tokens,
             **self._positions(),
-            **_luckiest(asked.prompts, means),
+            **luckiest(asked.prompts, means),
         )
         running.count(step, idle=asked.idle, heard=self._gate.answers > 0)
         if running.fruitless == PATIENCE:
@@ -292,16 +303,9 @@ class Learning:
         budget, price = self._gate.ledger.budget, self._gate.channel.terms.price
         usd = budget.usd if price is not None and price != FREE else None
         limits = (budget.requests, budget.prompts, budget.tokens, usd, budget.seconds)
-        limited = any(limit is not None for limit in limits)
+        shared = self._gate.channel.group is not None
+        limited = shared or any(limit is not None for limit in limits)
         return self._session.config.optimizer.steps or (None if limited else DEFAULT_STEPS)
-
-
-def _luckiest(prompts: Sequence[Prompt], means: NDArray[np.float64]) -> dict[str, Any]:
-    """The prompt with the least mean loss of an update."""
-    if not np.isfinite(means).any():
-        return {}
-    place = int(np.nanargmin(means))
-    return {"lowest": float(means[place]), "drawn": prompts[place].text}
 
 
 def _rounded(numbers: NDArray[np.float64]) -> tuple[float, ...]:

@@ -42,13 +42,13 @@ class Notices:
     """Requests that were sent again, a cache in trouble, a model that expects other words.
 
     Attributes:
-        troubles: of the cache, that were told.
+        troubles: of the cache and the budget group, that were told.
     """
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self.troubles: set[str] = set()
-        self._told = 0  # notes of the cache
+        self._told: dict[object, int] = {}  # notes of cache and group
         self._judged = False
         self._failed = False  # told that texts fail
         self._added: list[str] = []
@@ -62,19 +62,21 @@ class Notices:
         again = self._gate.channel.again
         retries, again.retries = again.retries, []
         added, self._added = self._added, []
-        found = (*self._cache(), self._mass(), self._failing(), *added)
+        found = (*self._shared(), self._mass(), self._failing(), *added)
         notes = [note for note in found if note is not None]
         return [*retries, *(Note(now, note) for note in notes)]
 
-    def _cache(self) -> list[str]:
-        cache = self._gate.cache
-        if cache is None:
-            return []
-        notes = list(cache.notes[self._told :])
-        self._told += len(notes)
-        if cache.trouble is not None and cache.trouble not in self.troubles:
-            self.troubles.add(cache.trouble)
-            notes.append(cache.trouble)
+    def _shared(self) -> list[str]:
+        notes: list[str] = []
+        for shared in (self._gate.cache, self._gate.channel.group):
+            if shared is None:
+                continue
+            told = self._told.get(shared, 0)
+            notes += shared.notes[told:]
+            self._told[shared] = len(shared.notes)
+            if shared.trouble is not None and shared.trouble not in self.troubles:
+                self.troubles.add(shared.trouble)
+                notes.append(shared.trouble)
         return notes
 
     def _failing(self) -> str | None:

@@ -48,7 +48,7 @@ async def probe(gate: Gate, scorer: Scorer, request: Request) -> None:
         await _recorded(gate, scorer, request)
         return
     key = digest(scorer.circumstances(request))
-    cost, learned, record = _parted(gate.cache.recall(key))
+    cost, learned, record = _parted(await gate.recall(key))
     found = await scorer.recall(request, record) if record else None
     if found is None:
         await _recorded(gate, scorer, request)

@@ -13,7 +13,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -43,7 +42,9 @@ from bdpl_async.result import Result
 from bdpl_async.rundir import RunDir
 from bdpl_async.saving.identity import identity
 from bdpl_async.scorer import Scorer
+from bdpl_async.securing import keep_end, secured_plan
 from bdpl_async.session import Session
+from bdpl_async.sharing.member import Member
 from bdpl_async.start import candidates_with, starting_prompt
 from bdpl_async.task import Task
 
@@ -86,12 +87,13 @@ class Run:
         self._resumed = False
 
     @classmethod
-    async def open(
+    async def open(  # noqa: PLR0913  where a run comes from, and who is told
         cls,
         task: Task,
         scorer: Scorer,
         *,
         cache: Cache | None = None,
+        group: Member | None = None,
         probing: Watch = _unwatched,
         make: Maker = make_method,
         clock: Callable[[], float] = time.monotonic,
@@ -103,6 +105,7 @@ class Run:
             task: what is to be learned.
             scorer: the model.
             cache: answers of earlier runs.
+            group: whose budget this run draws on, beside its own.
             probing: entered while the model is probed, to tell a person what is waited for.
             make: the method, by default the one that ``optimizer.method`` names.
             clock: monotonic seconds.
@@ -118,7 +121,9 @@ class Run:
         start = starting_prompt(config)
         vocabulary = candidates_with(start, task.vocabulary()) if searches(config) else ()
         diary = folder.diary if folder is not None else None
-        session = Session.prepare(task, scorer, config, cache=cache, diary=diary, clock=clock)
+        session = Session.prepare(
+            task, scorer, config, cache=cache, diary=diary, group=group, clock=clock
+        )
         await session.expect(drawn(config, vocabulary))
         state = folder.state if folder is not None else None
         # What is refused anyway is refused before anything is sent.
@@ -149,7 +154,9 @@ class Run:
         async with probing(self.gate.channel):
             await session.probe()
         if state is None:
-            self._course.replan(Plan.of(diary.pick("plan", lambda: asdict(session.plan()))))
+            self._course.replan(await secured_plan(session))
+        elif (group := self.gate.channel.group) is not None:
+            await keep_end(session, group, self._course.plan)
 
     def snapshot(self) -> dict[str, Any]:
         """All that `Run.open` needs to go on from here, as JSON that later steps do not touch.
@@ -268,7 +275,7 @@ class Run:
             kept=total(gate.forecast.cost, ahead),
             usage=gate.totals(),
             latency=gate.channel.traffic.latencies.summary,
-            standing=gate.channel.limiter.standing.paused(gate.channel.again.pauses, gate.elapsed),
+            standing=gate.channel.standing,
             stopping=gate.channel.halt.asked,
         )
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Round", "evaluations", "halving", "paired_means", "survivors"]
+from bdpl_async.records import Prompt
+
+__all__ = ["Round", "evaluations", "halving", "luckiest", "paired_means", "survivors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,11 @@ def survivors(losses: NDArray[np.float64], keep: int) -> list[int]:
     """
     means = np.nan_to_num(paired_means(losses), nan=np.inf)
     return [int(i) for i in np.argsort(means, kind="stable")[:keep]]
+
+
+def luckiest(prompts: Sequence[Prompt], means: NDArray[np.float64]) -> dict[str, Any]:
+    """The prompt with the least mean loss of an update."""
+    if not np.isfinite(means).any():
+        return {}
+    place = int(np.nanargmin(means))
+    return {"lowest": float(means[place]), "drawn": prompts[place].text}

@@ -21,17 +21,19 @@ from bdpl_async.caching.cache import Cache
 from bdpl_async.calibration import Calibration, Offsets, refuse_decided
 from bdpl_async.channel import Channel
 from bdpl_async.config import Config
-from bdpl_async.errors import ConfigError, ProviderRefused, UnusableAnswer
+from bdpl_async.errors import BudgetTooSmall, ProviderRefused, UnusableAnswer
 from bdpl_async.evaluation import Evaluation, Gain, compare, evaluate, logprob_array
 from bdpl_async.gate import Gate
 from bdpl_async.losses import LOSSES, zero_one
 from bdpl_async.memory import Outcome
 from bdpl_async.methods import searches
 from bdpl_async.plan import Plan, Sizes, make_plan
+from bdpl_async.premises import price_of, refuse_behind_mask
 from bdpl_async.probing import probe
-from bdpl_async.records import Example, Price, Prompt, Request, Text
+from bdpl_async.records import Example, Prompt, Request, Text
 from bdpl_async.saving.diary import Diary
-from bdpl_async.scorer import Capabilities, Probing, Scorer, capabilities_of
+from bdpl_async.scorer import Probing, Scorer, capabilities_of
+from bdpl_async.sharing.member import Member
 from bdpl_async.stake import Stake
 from bdpl_async.task import Split, Task
 from bdpl_async.terms import Terms
@@ -61,6 +63,7 @@ class Session:
         *,
         cache: Cache | None = None,
         diary: Diary | None = None,
+        group: Member | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Session:
         """Put the task in front of the model; nothing is sent.
@@ -75,7 +78,7 @@ class Session:
             refuse_decided(config, scorer.name)
         task = task.facing(capabilities.causal)
         if capabilities.causal:
-            _refuse_behind_mask(task)
+            refuse_behind_mask(task)
         model = config.model
         if model.batch_prompts is not None and (capabilities.local or not _probes(scorer)):
             capabilities = replace(capabilities, batch=model.batch_prompts)
@@ -85,11 +88,13 @@ class Session:
             attempts=model.attempts,
             rpm=model.rpm,
             tpm=model.tpm,
-            price=_price(config, scorer.name, capabilities),
+            price=price_of(config, scorer.name, capabilities),
             local=capabilities.local,
         )
         ledger = Ledger(Budget(**config.budget.model_dump()))
         channel = Channel(scorer.name, ledger, terms, diary=diary, clock=clock)
+        if group is not None:
+            channel.join(group)
         gate = Gate(scorer, task.words, channel, capabilities, cache)
         return cls(task, config, gate, scorer)
 
@@ -141,14 +146,21 @@ class Session:
         Raises:
             BudgetTooSmall: it does not buy one update and its evaluation.
         """
-        gate = self.gate
+        gate, group = self.gate, self.gate.channel.group
         used = gate.ledger.used
         if not used.requests:  # the probe is still to come
             probes = gate.capabilities.probes
             used = gate.forecast.cost(2 * probes)
             used = Amount(probes, used.prompts, used.tokens, used.usd)
         granted = budget or gate.ledger.budget
-        return make_plan(self._sizes(), granted, gate.forecast.cost, used, self._stake())
+        if group is not None:
+            granted = group.granted(granted, gate.ledger.used)
+        try:
+            return make_plan(self._sizes(), granted, gate.forecast.cost, used, self._stake())
+        except BudgetTooSmall as error:
+            if group is None:
+                raise
+            raise BudgetTooSmall(f"budget group {group.name!r}: {error.args[0]}") from None
 
     def _stake(self) -> Stake | None:
         """What a kill may cost of the user's grant; None for nothing."""
@@ -285,36 +297,3 @@ class Session:
 
 def _probes(scorer: Scorer) -> bool:
     return isinstance(scorer, Probing)
-
-
-def _price(config: Config, name: str, capabilities: Capabilities) -> Price | None:
-    """What the user says tokens cost, else what is known.
-
-    Raises:
-        ConfigError: a budget in USD, and no price.
-    """
-    model = config.model
-    if model.price_in is not None and model.price_out is not None:
-        return Price(model.price_in, model.price_out)
-    if config.budget.usd is not None and capabilities.price is None and not capabilities.local:
-        raise ConfigError(
-            f"budget.usd: no price is known for {name}",
-            hint="give --price-in and --price-out in USD per million tokens, or limit requests,"
-            " prompts or tokens instead",
-        )
-    return capabilities.price
-
-
-def _refuse_behind_mask(task: Task) -> None:
-    """See to it that a model which reads up to the mask reads the prompt and the data.
-
-    Raises:
-        ConfigError: naming the template.
-    """
-    if not task.template.prompt_first or not task.template.columns_first:
-        what = "{prompt}" if not task.template.prompt_first else "no column of the data"
-        where = "stands behind {mask}" if what == "{prompt}" else "stands before {mask}"
-        raise ConfigError(
-            f"task.template: {what} {where}, and a causal model reads only what is before it",
-            hint="write a template that ends in {mask}",
-        )

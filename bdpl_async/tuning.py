@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from bdpl_async.budget import Budget
-from bdpl_async.caching.cache import Cache
+from bdpl_async.caching.cache import Cache, SharedCache
 from bdpl_async.caching.file import open_cache
 from bdpl_async.config import Config
 from bdpl_async.errors import ConfigError, StorageError
@@ -18,6 +18,8 @@ from bdpl_async.result import Result
 from bdpl_async.run import Run
 from bdpl_async.rundir import RunDir, refuse_taken
 from bdpl_async.scorer import Keyed, Scorer
+from bdpl_async.sharing.grants import joined
+from bdpl_async.sharing.member import Member
 from bdpl_async.task import Task
 
 __all__ = ["follow", "opened", "resume", "tune"]
@@ -59,8 +61,8 @@ async def tune(
     task = replace(task, config=config)
     folder = None if out is None else RunDir(Path(out), config)
     with folder or nullcontext():
-        async with opened(config, scorer) as cache:
-            run = await Run.open(task, scorer, cache=cache, folder=folder)
+        async with opened(config, scorer) as (cache, group):
+            run = await Run.open(task, scorer, cache=cache, group=group, folder=folder)
             return await follow(run, folder, on_event or _ignored)
 
 
@@ -85,8 +87,8 @@ async def resume(out: str | Path, scorer: Scorer, *, on_event: Listener | None =
             f"{path}: a run of {model}, not of {scorer.name}", hint="resume it with its own model"
         )
     with RunDir(path, task.config, resumed=True) as folder:
-        async with opened(task.config, scorer) as cache:
-            run = await Run.open(task, scorer, cache=cache, folder=folder)
+        async with opened(task.config, scorer) as (cache, group):
+            run = await Run.open(task, scorer, cache=cache, group=group, folder=folder)
             return await follow(run, folder, on_event or _ignored)
 
 
@@ -95,18 +97,25 @@ def _ignored(event: Event) -> None:
 
 
 @asynccontextmanager
-async def opened(config: Config, scorer: Scorer) -> AsyncIterator[Cache | None]:
-    """The response cache that the configuration names, for a scorer whose answers can be kept.
+async def opened(
+    config: Config, scorer: Scorer
+) -> AsyncIterator[tuple[Cache | None, Member | None]]:
+    """What a run shares with others: the response cache, for a scorer whose answers can be kept,
+    and the membership in a budget group; None for what the configuration does not name.
 
     Raises:
-        ConfigError: the path that was given can never work.
+        ConfigError: the path or address that was given can never work, or the group cannot be
+            asked.
     """
-    cache = open_cache(config.run.cache) if isinstance(scorer, Keyed) else None
-    try:
-        yield cache
-    finally:
-        if cache is not None:
-            await cache.close()
+    async with joined(config) as group:
+        cache = open_cache(config.run.cache) if isinstance(scorer, Keyed) else None
+        try:
+            if isinstance(cache, SharedCache):
+                await cache.open()
+            yield cache, group
+        finally:
+            if cache is not None:
+                await cache.close()
 
 
 async def follow(run: Run, folder: RunDir | None, on_event: Listener) -> Result:

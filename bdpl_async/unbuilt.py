@@ -14,8 +14,10 @@ def refuse_unbuilt(config: Config) -> None:
     Raises:
         ConfigError: naming the first key that has none yet.
     """
-    if (config.run.cache or "").startswith(("redis://", "rediss://")):
-        raise ConfigError("run.cache: not built yet", hint="leave it out")
+    for key in ("model.workers", "run.telemetry"):
+        table, _, name = key.partition(".")
+        if getattr(getattr(config, table), name) is not None:
+            raise ConfigError(f"{key}: not built yet", hint="leave it out")
     if config.models:
         raise ConfigError(
             "models: several models are for compare and transfer",

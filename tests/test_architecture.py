@@ -23,6 +23,7 @@ HEAVY = (
     {"torch", "transformers", "safetensors", "tokenizers"}
     | {"openai", "tiktoken"}
     | {"genai_prices"}
+    | {"ray", "redis", "opentelemetry", "prometheus_client"}
 )
 TOO_LONG = 30  # lines of a body after its docstring
 FILE_LINES = 320

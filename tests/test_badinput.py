@@ -225,7 +225,7 @@ OPTIONS: list[tuple[tuple[str, ...], str]] = [
     (("--model", ""), "PROVIDER/MODEL"),
     (("--model", "vllm/x", "--cache", "two"), "run.cache"),
     (("--model", "vllm/x", "--cache", ""), "run.cache"),
-    (("--model", "vllm/x", "--cache", "redis://h"), "run.cache: not built yet"),
+    (("--model", "vllm/x", "--cache", "redis://:word@h"), "run.cache: holds a password"),
     (("--model", "vllm/x", "--max-usd", "1"), "budget.usd: no price is known for vllm/x"),
     (("--model", "vllm/x", "--set", "task.template={mask} {prompt} {text}"), "behind {mask}"),
     (("--model", "vllm/x", "--set", "task.template={prompt} {mask} {text}"), "no column of the"),

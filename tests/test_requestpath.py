@@ -79,7 +79,7 @@ async def learn(server: FaultServer, task: Task, faults: Faults | None = None) -
     """Tune by the loop's clock; `faults` begin once the model was probed."""
     events: list[Event] = []
     clock = asyncio.get_running_loop().time
-    async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
+    async with connected(task.config) as scorer, opened(task.config, scorer) as (cache, _):
         learning = await Run.open(task, scorer, cache=cache, clock=clock)
         probing = server.books.scoring
         server.manners.faults = faults or server.manners.faults

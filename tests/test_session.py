@@ -182,10 +182,12 @@ async def test_the_probe_is_planned_for_before_it_is_sent(tmp_path: Path) -> Non
     session.plan()
 
 
-async def test_what_is_not_built_is_refused_in_python_too(tmp_path: Path) -> None:
+async def test_what_a_run_cannot_do_is_refused_in_python_too(tmp_path: Path) -> None:
     """A setting without an effect is an error, also where no command line checks it."""
-    task = Task.from_toml(write_task(tmp_path), overrides={"run.cache": "redis://h"})
-    with pytest.raises(ConfigError, match=r"run\.cache: not built yet"):
+    file = write_task(tmp_path)
+    file.write_text(file.read_text() + '\n[[models]]\nname = "simulated/demo"\n')
+    task = Task.from_toml(file)
+    with pytest.raises(ConfigError, match="several models are for compare"):
         await Session.open(task, Length(), task.config)
 
 

@@ -41,11 +41,11 @@ def texts(*words: str) -> list[Text]:
     return [Text(word) for word in words]
 
 
-def test_what_was_put_is_found() -> None:
+async def test_what_was_put_is_found() -> None:
     """By a later run with the same scorer, and only that."""
     cache: Cache = MemoryCache()
     shelf(cache).put({Text("one"): ENTRY})
-    assert shelf(cache).find(texts("none", "one", "two")) == {Text("one"): ENTRY}
+    assert (await shelf(cache).find(texts("none", "one", "two")))[0] == {Text("one"): ENTRY}
 
 
 def test_the_cache_sees_digests_only() -> None:
@@ -56,22 +56,24 @@ def test_the_cache_sees_digests_only() -> None:
     assert len(cache) == 1
 
 
-def test_other_label_words_are_another_question() -> None:
+async def test_other_label_words_are_another_question() -> None:
     """The label words stand in every key."""
     cache: Cache = MemoryCache()
     shelf(cache).put({Text("one"): ENTRY})
-    assert shelf(cache, labels=(" no", " yes")).find(texts("one")) == {}
+    assert (await shelf(cache, labels=(" no", " yes")).find(texts("one")))[0] == {}
 
 
-def test_texts_with_one_key_have_one_answer() -> None:
+async def test_texts_with_one_key_have_one_answer() -> None:
     """Where the scorer says that two texts are the same to it, an entry answers either."""
     cache: Cache = MemoryCache()
     shelf(cache).put({Text("one"): ENTRY})
-    assert shelf(cache).find(texts("ONE")) == {Text("ONE"): ENTRY}
-    assert shelf(cache).find(texts("one", "ONE")) == dict.fromkeys(texts("one", "ONE"), ENTRY)
+    assert (await shelf(cache).find(texts("ONE")))[0] == {Text("ONE"): ENTRY}
+    assert (await shelf(cache).find(texts("one", "ONE")))[0] == dict.fromkeys(
+        texts("one", "ONE"), ENTRY
+    )
 
 
-def test_a_scorer_that_says_nothing_has_no_shelf() -> None:
+async def test_a_scorer_that_says_nothing_has_no_shelf() -> None:
     """Its answers are kept nowhere, whatever cache there is."""
     cache: MemoryCache[bytes] = MemoryCache()
     bare = shelf(cache, Secretive())
@@ -79,23 +81,23 @@ def test_a_scorer_that_says_nothing_has_no_shelf() -> None:
     bare.put({Text("one"): ENTRY})
     bare.forget(texts("one"))
     assert bare.cache is None
-    assert (len(cache), bare.find(texts("one"))) == (0, {})
+    assert (len(cache), (await bare.find(texts("one")))[0]) == (0, {})
 
 
-def test_without_a_cache_nobody_asks_for_keys() -> None:
+async def test_without_a_cache_nobody_asks_for_keys() -> None:
     """A key costs time."""
     scorer = Open()
     bare = shelf(None, scorer)
     bare.put({Text("one"): ENTRY})
-    assert bare.find(texts("one")) == {}
+    assert (await bare.find(texts("one")))[0] == {}
     assert scorer.asked == 0
 
 
-def test_a_key_is_made_once_while_a_text_is_asked() -> None:
+async def test_a_key_is_made_once_while_a_text_is_asked() -> None:
     """Finding and putting share it; once the text is forgotten it is made anew, and the same."""
     scorer, cache = Open(), MemoryCache[bytes]()
     held = shelf(cache, scorer)
-    held.find(texts("one", "two"))
+    await held.find(texts("one", "two"))
     held.put({Text("one"): ENTRY})
     assert scorer.asked == 2
     held.forget(texts("one", "two", "never asked"))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from bdpl_async.records import Score
 
-__all__ = ["Cache", "Entry", "Kept", "MemoryCache", "digest"]
+__all__ = ["Cache", "Entry", "Kept", "MemoryCache", "SharedCache", "digest"]
 
 Key = TypeVar("Key", bound=Hashable)
 DIGEST = 16  # bytes; two of 10^12 questions share one with a chance of 10^-15
@@ -70,6 +70,37 @@ class Cache(Protocol):
 
     async def close(self) -> None:
         """Return when everything is written."""
+        ...
+
+
+@runtime_checkable
+class SharedCache(Cache, Protocol):
+    """A cache of processes that ask at the same time, and do not pay twice for one answer."""
+
+    async def open(self) -> None:
+        """To be called once, before all else.
+
+        Raises:
+            ConfigError: it can never be used.
+        """
+        ...
+
+    async def take(
+        self, keys: Sequence[bytes], *, claim: bool = True
+    ) -> tuple[dict[bytes, Entry], set[bytes]]:
+        """The entries there are, and the keys that another process asks for at this moment.
+
+        With `claim`, what is neither is the caller's to ask for: others wait until it is `put` or
+        given up. Waits as long as others ask for all of `keys`.
+        """
+        ...
+
+    async def fetch(self, key: bytes) -> bytes | None:
+        """`recall`, which may take a moment."""
+        ...
+
+    def give_up(self, keys: Iterable[bytes]) -> None:
+        """These keys are no longer asked for; never waits, never raises."""
         ...
 
 

@@ -22,6 +22,7 @@ from bdpl_async.caching.reader import Reader
 from bdpl_async.caching.table import Foreign, Unreadable
 from bdpl_async.caching.writer import Writer, set_aside
 from bdpl_async.errors import ConfigError
+from bdpl_async.sharing.address import Address, is_address
 
 __all__ = ["CacheFile", "default_path", "open_cache"]
 
@@ -39,14 +40,17 @@ def open_cache(setting: str | None, clock: Callable[[], float] = time.time) -> C
     """The cache that ``run.cache`` names; None if it says ``none``.
 
     Raises:
-        ConfigError: the path that was given can never work.
+        ConfigError: the path or address that was given can never work.
     """
     if setting == "none":
         return None
     if setting is None:
         return _default(clock)
-    if setting.startswith(("redis://", "rediss://")):
-        raise ConfigError(f"run.cache = {setting.partition(':')[0]}://... is not built yet")
+    if is_address(setting):
+        from bdpl_async.sharing.link import Link
+        from bdpl_async.sharing.rediscache import RedisCache
+
+        return RedisCache(Link("run.cache", Address.of("run.cache", setting)))
     if not setting:
         raise ConfigError("run.cache: is empty", hint=HINT)
     return CacheFile(Path(setting), clock)

@@ -46,6 +46,16 @@ class Standing:
     obstacle: str = ""
     seconds: float | None = None
 
+    def behind(self, waiting: int, obstacle: str) -> Standing:
+        """The same, with so many of those in flight still waiting for somebody else's leave."""
+        if not waiting:
+            return self
+        flying = max(0, self.in_flight - waiting)
+        told = self.obstacle or obstacle
+        return replace(
+            self, in_flight=flying, waiting=self.waiting + waiting, obstacle=told, seconds=None
+        )
+
     def paused(self, pauses: Sequence[Pause], now: float) -> Standing:
         """The same, with the requests whose pauses are not over by `now`."""
         left = [pause for pause in pauses if pause.until > now]

@@ -67,8 +67,8 @@ async def run_cell(
         return there
     cut_off = exists(cell.out / "run.toml")  # a run of this very cell
     with RunDir(cell.out, cell.config, resumed=cut_off) as folder:
-        async with connect(cell.config) as scorer, opened(cell.config, scorer) as cache:
-            run = await Run.open(cell.task, scorer, cache=cache, folder=folder)
+        async with connect(cell.config) as scorer, opened(cell.config, scorer) as (cache, group):
+            run = await Run.open(cell.task, scorer, cache=cache, group=group, folder=folder)
             on_open(run)
             await follow(run, folder, on_event)
     return read_run(cell.out)

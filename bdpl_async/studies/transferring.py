@@ -274,8 +274,8 @@ async def transfer(
 
 
 async def _column(job: _Job, config: Config, scorer: Scorer, watcher: Watcher) -> Column:
-    async with opened(config, scorer) as cache:
-        session = Session.prepare(job.task, scorer, config, cache=cache)
+    async with opened(config, scorer) as (cache, group):
+        session = Session.prepare(job.task, scorer, config, cache=cache, group=group)
         watcher.on_open(session)
         failure: BdplError | None = None
         marks: tuple[Mark, ...] = ()

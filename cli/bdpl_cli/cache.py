@@ -199,7 +199,10 @@ def _path(setting: str | None) -> Path:
             return Path(setting).expanduser()
     except RuntimeError as error:  # no home
         raise ConfigError(f"--cache: {error}") from None
-    raise ConfigError(f"--cache {setting!r}: names no file that could be looked at")
+    hint = None
+    if setting and "://" in setting:
+        hint = "a Redis keeps answers for as long as its address says, see docs/operating.md"
+    raise ConfigError(f"--cache {setting!r}: names no file that could be looked at", hint=hint)
 
 
 def _date(seconds: int | None) -> str | None:

@@ -159,6 +159,13 @@ COMMANDS = {
         "Build the candidates of a task, one a line, for stdout or --out FILE.",
         ("vocab reviews --set prompt.vocabulary_size=100",),
     ),
+    "group": _Command(
+        "group:group",
+        "NAME [OPTIONS]",
+        STUDY,
+        "Make a budget that many processes share, change it, or see what is left of it.",
+        ("group team --max-usd 5 --rpm 500", "group team --json"),
+    ),
     "completion": _Command(
         "completion:completion",
         "SHELL",

@@ -157,8 +157,9 @@ async def _score(task: Task, question: Question) -> Evaluated:
     from bdpl_cli.waiting import telling
 
     Interrupt()
-    async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
-        session = Session.prepare(task, scorer, task.config, cache=cache)
+    async with connected(task.config) as scorer, opened(task.config, scorer) as around:
+        cache, group = around
+        session = Session.prepare(task, scorer, task.config, cache=cache, group=group)
         await session.expect([Prompt.of(question.prompt)])
         _check_budget(session, question)
         async with telling(session.gate.channel):

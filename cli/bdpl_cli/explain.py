@@ -113,8 +113,9 @@ async def _dissected(
     name, limit = which
     examples = Split(split_of(task, name, ("dev", "test")).examples[:limit])
     interrupt = Interrupt()
-    async with connected(task.config) as scorer, opened(task.config, scorer) as cache:
-        session = Session.prepare(task, scorer, task.config, cache=cache)
+    async with connected(task.config) as scorer, opened(task.config, scorer) as around:
+        cache, group = around
+        session = Session.prepare(task, scorer, task.config, cache=cache, group=group)
         interrupt.halt = session.gate.halt
         await session.expect(questions.prompts)
         _check(session, questions, name, examples)

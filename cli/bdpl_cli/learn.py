@@ -62,8 +62,10 @@ async def learn(task: Task, out: Path, *, resumed: bool = False) -> Result:
         async with AsyncExitStack() as stack:
             async with loading(task.config.model.name):
                 scorer = await stack.enter_async_context(connected(task.config))
-            cache = await stack.enter_async_context(opened(task.config, scorer))
-            run = await Run.open(task, scorer, cache=cache, probing=probing, folder=folder)
+            cache, group = await stack.enter_async_context(opened(task.config, scorer))
+            run = await Run.open(
+                task, scorer, cache=cache, group=group, probing=probing, folder=folder
+            )
             interrupt.halt, ui = run.gate.halt, task.config.run.ui
             listener = await stack.enter_async_context(watching(ui, out, run.pulse, interrupt))
             result = await follow(run, folder, listener)

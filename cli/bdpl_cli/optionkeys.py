@@ -41,6 +41,8 @@ KEYS = {
     "max_tokens": "budget.tokens",
     "max_usd": "budget.usd",
     "max_seconds": "budget.seconds",
+    "budget_group": "group.name",
+    "budget_redis": "group.redis",
     "steps": "optimizer.steps",
     "seed": "run.seed",
     "concurrency": "model.concurrency",

@@ -137,6 +137,12 @@ class Server(Given):
     max_tokens: Annotated[Whole | None, option("max_tokens", "Tokens at most", BUDGET)] = None
     max_usd: Annotated[float | None, option("max_usd", "US dollars at most", BUDGET)] = None
     max_seconds: Annotated[float | None, option("max_seconds", "Seconds at most", BUDGET)] = None
+    budget_group: Annotated[
+        str | None, option("budget_group", "A budget that many processes share", BUDGET)
+    ] = None
+    budget_redis: Annotated[
+        str | None, option("budget_redis", "redis://... that keeps it, else --cache's", BUDGET)
+    ] = None
 
 
 @Parameter(name="*")

@@ -142,13 +142,14 @@ async def _probed(
         named: the task is the user's.
     """
     from bdpl_async.session import Session
+    from bdpl_async.sharing.grants import joined
     from bdpl_cli.connecting import connected
     from bdpl_cli.visit import Visit
     from bdpl_cli.waiting import telling
 
     Interrupt()
-    async with connected(task.config) as scorer:
-        session = Session.prepare(task, scorer, task.config)
+    async with connected(task.config) as scorer, joined(task.config) as group:
+        session = Session.prepare(task, scorer, task.config, group=group)
         gate = session.gate
         texts = session.sample().texts if named else _ours(session.task)
         visit = Visit(scorer, gate, texts, task.config)
