@@ -70,6 +70,11 @@ NOT_RUN = {
     "python3 -m venv": "installs from the registry; .ci/run does that",
     ". .venv/bin/activate": "the tests' own environment is active",
     "pip wheel": "fetches wheels from the registry",
+    "pip install -e '.[redis]'": "installs from the registry",
+    "redis-server": "serves until it is stopped; tests/cluster starts real ones",
+    "bdpl-async group": "needs a redis-server, as tests/cluster has one",
+    "bdpl-async run tickets.toml --cache redis://": "needs a redis-server, likewise",
+    "bdpl-async run tickets.toml --budget-group": "needs a redis-server, likewise",
     "vllm serve": "needs vLLM; a server of the tests speaks its dialect instead",
 }
 """Lines that are not run, by how they begin, and why not."""

@@ -219,9 +219,9 @@ def test_ctrl_c_between_two_models(capsys: Capsys, monkeypatch: pytest.MonkeyPat
         return await usual(self, request)
 
     @asynccontextmanager
-    async def unhurried(config: Config, scorer: Scorer) -> AsyncIterator[None]:
+    async def unhurried(config: Config, scorer: Scorer) -> AsyncIterator[tuple[None, None]]:
         await asyncio.sleep(0.02)  # as for a cache: a signal is noticed here
-        yield None
+        yield None, None
 
     def interrupted(self: Session, answers: Answers) -> Evaluation:
         os.kill(os.getpid(), signal.SIGINT)

@@ -146,6 +146,7 @@ class RedisCache:
             await asyncio.gather(self._writer, return_exceptions=True)
         with suppress(TimeoutError, Unreachable, ConfigError):
             async with asyncio.timeout(PARTING):
+                self._again = 0.0
                 self._dropped |= self._claimed
                 while self._pending or self._dropped:
                     await self._flush()
