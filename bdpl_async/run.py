@@ -220,6 +220,10 @@ class Run:
             case _:  # cancelled, a disk that takes no more, another program than before
                 return "interrupted", error
 
+    def halt(self) -> None:
+        """End in good order: nothing more is sent, and what is known is saved."""
+        self.gate.halt()
+
     @property
     def troubles(self) -> set[str]:
         """Of the cache, that were told."""

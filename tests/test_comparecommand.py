@@ -159,8 +159,7 @@ def test_no_line_is_wider_than_a_usual_terminal(task: Path, capsys: Capsys) -> N
 
 
 BAD: list[tuple[tuple[str, ...], int, str]] = [
-    (("--executor", "ray"), 2, "not built yet"),
-    (("--address", "ray://h"), 2, "not built yet"),
+    (("--address", "ray://h"), 2, "add --executor ray"),
     (("--ui", "json", "--json"), 2, "both want stdout"),
     (("--method", "nosuch"), 2, "--method"),
     (("--model", "nosuch/x"), 2, "unknown provider 'nosuch'"),

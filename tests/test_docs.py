@@ -70,6 +70,8 @@ NOT_RUN = {
     "python3 -m venv": "installs from the registry; .ci/run does that",
     ". .venv/bin/activate": "the tests' own environment is active",
     "pip wheel": "fetches wheels from the registry",
+    "pip install -e '.[ray]'": "installs from the registry",
+    "bdpl-async sweep examples/sweeps/data-size.toml --executor ray": "needs Ray",
     "pip install -e '.[redis]'": "installs from the registry",
     "redis-server": "serves until it is stopped; tests/cluster starts real ones",
     "bdpl-async group": "needs a redis-server, as tests/cluster has one",

@@ -137,7 +137,7 @@ def test_without_limits_all_is_scored(sizes: Sizes) -> None:
 @given(SIZES.filter(lambda sizes: sizes.update > 0), st.integers(1, 5000))
 def test_most_of_a_large_grant_is_left_for_learning(sizes: Sizes, limit: int) -> None:
     """Where the end was cut to its share, it takes a quarter and a third at the most."""
-    least = 4 * min(sizes.dev, 32)
+    least = 4 * min(sizes.dev, 32) + sizes.extra
     assume(limit >= max(2 * sizes.update, 4 * least))
     plan = make_plan(sizes, Budget(prompts=limit), price(1))
     end = counted([plan.baseline, *plan.closing()])

@@ -14,10 +14,9 @@ from bdpl_async.config import Config
 from bdpl_async.errors import BdplError, ProviderRefused
 from bdpl_async.kept import Kept
 from bdpl_async.records import Reply, Request
-from bdpl_async.run import Run
 from bdpl_async.scorer import Scorer
 from bdpl_async.studies.arms import Arm, Wanted, plan_arms, rehearse
-from bdpl_async.studies.cells import Cell
+from bdpl_async.studies.cells import Cell, Watched
 from bdpl_async.studies.scoreboard import scoreboard
 from bdpl_async.studies.sidebyside import HERE, Audience, SideBySide, server_of
 from bdpl_cli.connecting import connected
@@ -186,7 +185,7 @@ class Halting(Audience):
         self.halt: Callable[[], None] = lambda: None
         self.opened_runs: list[str] = []
 
-    def opened(self, arm: Arm, cell: Cell, run: Run) -> None:
+    def opened(self, arm: Arm, cell: Cell, run: Watched) -> None:
         self.opened_runs.append(arm.name)
         if len(self.opened_runs) == self.servers:
             self.halt()
@@ -289,7 +288,7 @@ async def test_a_full_disk_ends_all(path: Path) -> None:
     """What is no error of the tree is raised at once, and no run is left under way."""
 
     class Full(Audience):
-        def opened(self, arm: Arm, cell: Cell, run: Run) -> None:
+        def opened(self, arm: Arm, cell: Cell, run: Watched) -> None:
             if arm.model == ONE:
                 raise OSError(28, "No space left on device")
 

@@ -12,9 +12,13 @@ from typing import Final
 
 from bdpl_async.errors import ConfigError
 
-__all__ = ["Claim"]
+__all__ = ["Busy", "Claim"]
 
 HINT: Final = "give another folder as --out"
+
+
+class Busy(ConfigError):
+    """Raised when another process works in a folder."""
 
 
 class Claim:
@@ -26,7 +30,7 @@ class Claim:
         unwritable: what to do when it cannot be written.
 
     Raises:
-        ConfigError: it cannot be written, or another process works there.
+        ConfigError: it cannot be written; `Busy`: another process works there.
     """
 
     def __init__(self, folder: Path, busy: str = HINT, unwritable: str = HINT) -> None:
@@ -43,7 +47,7 @@ class Claim:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
-            raise ConfigError(f"{folder}: another process works there", hint=busy) from None
+            raise Busy(f"{folder}: another process works there", hint=busy) from None
 
     def close(self) -> None:
         """Let others work in the folder."""

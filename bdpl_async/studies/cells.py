@@ -6,17 +6,18 @@ provider: whoever calls says how to connect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from bdpl_async.config import Config
 from bdpl_async.data.textfile import exists
 from bdpl_async.errors import BdplError, ConfigError
 from bdpl_async.events import Event
 from bdpl_async.kept import Kept, finished, read_run
+from bdpl_async.pulse import Pulse
 from bdpl_async.run import Run
 from bdpl_async.rundir import RunDir
 from bdpl_async.scorer import Scorer
@@ -24,12 +25,43 @@ from bdpl_async.studies.reopening import same_data
 from bdpl_async.task import Task
 from bdpl_async.tuning import follow, opened
 
-__all__ = ["Cell", "Connect", "find_cell", "naming", "run_cell"]
+__all__ = ["Cell", "Connect", "Here", "Runner", "Watched", "find_cell", "naming", "run_cell"]
 
 Connect = Callable[[Config], AbstractAsyncContextManager[Scorer]]
 HINT: Final = "give another folder as --out, or remove this one"
 Listener = Callable[[Event], None]
-Opened = Callable[[Run], None]
+
+
+class Watched(Protocol):
+    """A run under way, here or elsewhere."""
+
+    def pulse(self) -> Pulse | None:
+        """How it stands; None where that is not known yet."""
+        ...
+
+    def halt(self) -> None:
+        """End it in good order."""
+        ...
+
+
+Opened = Callable[[Watched], None]
+
+
+class Runner(Protocol):
+    """A place where cells are run."""
+
+    @property
+    def most(self) -> int:
+        """Cells that it is given at a time, at most."""
+        ...
+
+    def together(self, cell: Cell) -> Hashable:
+        """What a cell must not be under way with: cells that give the same come one by one."""
+        ...
+
+    def __call__(self, cell: Cell, on_event: Listener, on_open: Opened) -> Awaitable[Kept]:
+        """As `run_cell`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +77,36 @@ class Cell:
         return self.task.config
 
 
+class Here:
+    """This process: what runs at the same time shares its loop.
+
+    Args:
+        connect: from a configuration to a connected scorer.
+        together: tells apart what may be under way at the same time; nothing, if not said.
+    """
+
+    most = 1_000
+
+    def __init__(
+        self, connect: Connect, together: Callable[[Cell], Hashable] = lambda cell: None
+    ) -> None:
+        self._connect = connect
+        self._together = together
+
+    def together(self, cell: Cell) -> Hashable:
+        """As `Runner.together`."""
+        return self._together(cell)
+
+    async def __call__(self, cell: Cell, on_event: Listener, on_open: Opened) -> Kept:
+        """As `run_cell`."""
+        return await run_cell(cell, self._connect, on_event, on_open)
+
+
 async def run_cell(
     cell: Cell,
     connect: Connect,
     on_event: Listener = lambda event: None,
-    on_open: Opened = lambda run: None,
+    on_open: Callable[[Run], None] = lambda run: None,
 ) -> Kept:
     """The finished run of `cell`, run now unless it is there already.
 

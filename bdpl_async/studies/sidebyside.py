@@ -8,17 +8,17 @@ on who was faster. Knows no provider: whoever calls says how to connect.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Hashable, Sequence
 from functools import partial
 from typing import Final
 
 from bdpl_async.config import Config
 from bdpl_async.errors import BdplError
 from bdpl_async.events import Event
+from bdpl_async.halt import Stopped
 from bdpl_async.kept import Kept
-from bdpl_async.run import Run
 from bdpl_async.studies.arms import Arm
-from bdpl_async.studies.cells import Cell, Connect, run_cell
+from bdpl_async.studies.cells import Cell, Connect, Here, Runner, Watched
 
 __all__ = ["HERE", "Audience", "SideBySide", "server_of"]
 
@@ -30,7 +30,7 @@ Job = tuple[Arm, Cell]
 class Audience:
     """Who is told what happens to the runs; every method may be overridden, none has to be."""
 
-    def opened(self, arm: Arm, cell: Cell, run: Run) -> None:
+    def opened(self, arm: Arm, cell: Cell, run: Watched) -> None:
         """A run of `arm` begins."""
 
     def heard(self, arm: Arm, cell: Cell, event: Event) -> None:
@@ -55,18 +55,24 @@ class SideBySide:
         arms: with their cells.
         connect: from a configuration to a connected scorer.
         audience: who is told.
+        runner: where they run; None runs them here.
     """
 
     def __init__(
-        self, arms: Sequence[Arm], connect: Connect, audience: Audience | None = None
+        self,
+        arms: Sequence[Arm],
+        connect: Connect,
+        audience: Audience | None = None,
+        runner: Runner | None = None,
     ) -> None:
-        self._connect = connect
+        self._runner = runner or Here(connect, lambda cell: server_of(cell.config))
         self._audience = audience or Audience()
-        self._lanes = [_ordered(group) for group in _by_server(arms)]
+        self._lanes = _lanes(_ordered(arms), self._runner)
+        self._places = asyncio.Semaphore(self._runner.most)
         self._errors: dict[int, BdplError] = {}
         self._halted = self._ending = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._open: dict[int, Run] = {}  # the run that a lane has under way
+        self._open: dict[int, Watched] = {}  # the run that a lane has under way
 
     async def runs(self) -> AsyncGenerator[tuple[Arm, Kept], None]:
         """Every run as it comes to its end; one that was interrupted is given too.
@@ -105,7 +111,7 @@ class SideBySide:
         self._halted = self._ending = True
         for lane, task in enumerate(self._tasks):
             if lane in self._open:
-                self._open[lane].gate.halt()
+                self._open[lane].halt()
             else:
                 task.cancel()
 
@@ -114,12 +120,13 @@ class SideBySide:
             if self._ending:
                 return
             try:
-                kept = await run_cell(
-                    cell,
-                    self._connect,
-                    partial(self._audience.heard, arm, cell),
-                    partial(self._opened, lane, arm, cell),
-                )
+                async with self._places:
+                    if self._ending:
+                        return
+                    heard = partial(self._audience.heard, arm, cell)
+                    kept = await self._runner(cell, heard, partial(self._opened, lane, arm, cell))
+            except Stopped:
+                return
             except BdplError as error:
                 self._errors[lane] = error
                 self._ending = True
@@ -132,10 +139,10 @@ class SideBySide:
             if kept.result.stop_reason == "interrupted":
                 self._ending = True
 
-    def _opened(self, lane: int, arm: Arm, cell: Cell, run: Run) -> None:
+    def _opened(self, lane: int, arm: Arm, cell: Cell, run: Watched) -> None:
         self._open[lane] = run
         if self._halted:
-            run.gate.halt()
+            run.halt()
         self._audience.opened(arm, cell, run)
 
     async def _settle(self) -> None:
@@ -150,12 +157,12 @@ def _defect(task: asyncio.Task[None]) -> BaseException | None:
     return task.exception() if task.done() and not task.cancelled() else None
 
 
-def _by_server(arms: Sequence[Arm]) -> list[list[Arm]]:
-    """The arms of each server, servers in the order of their first arm."""
-    groups: dict[str, list[Arm]] = {}
-    for arm in arms:
-        groups.setdefault(server_of(arm.cells[0].config), []).append(arm)
-    return list(groups.values())
+def _lanes(jobs: Sequence[Job], runner: Runner) -> list[list[Job]]:
+    """What comes one after another, in the order of each lane's first job."""
+    lanes: dict[Hashable, list[Job]] = {}
+    for arm, cell in jobs:
+        lanes.setdefault(runner.together(cell), []).append((arm, cell))
+    return list(lanes.values())
 
 
 def _ordered(arms: Sequence[Arm]) -> list[Job]:

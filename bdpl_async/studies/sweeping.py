@@ -7,23 +7,33 @@ again. Knows no provider: whoever calls says how to connect.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from bdpl_async.config import BudgetTable, Config, OptimizerTable, load_config, resolve_task
-from bdpl_async.errors import ConfigError
+from bdpl_async.errors import BdplError, ConfigError
 from bdpl_async.estimate import StandIn
 from bdpl_async.events import Event
+from bdpl_async.halt import Stopped
 from bdpl_async.kept import finished
 from bdpl_async.overrides import Value
 from bdpl_async.result import Result
 from bdpl_async.run import Run
 from bdpl_async.scorer import Scorer, capabilities_of
-from bdpl_async.studies.cells import Cell, Connect, find_cell, naming, run_cell
+from bdpl_async.studies.cells import (
+    Cell,
+    Connect,
+    Here,
+    Runner,
+    Watched,
+    find_cell,
+    naming,
+)
 from bdpl_async.studies.grid import Point, Sweep
 from bdpl_async.task import Task
 
@@ -63,9 +73,13 @@ class Sweeping:
         self._models = OneModel(connect)
         self._on_event = on_event
         self._tasks = Tasks(sweep)
+        self._runner: Runner = Here(self._models)
+        self._places = asyncio.Semaphore(self._runner.most)
         self._waiting: list[Point] = []
+        self._left = 0
         self._asked = False
-        self._run: Run | None = None
+        self._error: BdplError | None = None
+        self._open: dict[str, Watched] = {}
         self._task: asyncio.Task[object] | None = None
 
     async def __aenter__(self) -> Sweeping:
@@ -98,39 +112,75 @@ class Sweeping:
                 self._waiting.append(point)
                 async with self._models(cell.config) as scorer:
                     await _rehearse(cell.task, scorer)
+        self._left = len(self._waiting)
         return done
 
-    async def run(self, on_row: Callable[[Row], None]) -> bool:
+    async def run(self, on_row: Callable[[Row], None], runner: Runner | None = None) -> bool:
         """Run the cells that `check` found waiting; whether all came to their end.
+
+        Where one breaks, those under way come to their end, and none begins.
 
         Args:
             on_row: called with each one that did.
+            runner: where they run; None runs them here, one after another.
 
         Raises:
-            BdplError: as a lone run; the cells before stay.
+            BdplError: as a lone run, of the first that broke; what is done stays.
         """
+        self._runner = runner or self._runner
+        self._places = asyncio.Semaphore(self._runner.most)
+        lanes: dict[Hashable, list[Point]] = {}
         for point in self._waiting:
-            with naming(point.label):
-                cell = self._cell(point)
-                kept = await run_cell(cell, self._models, self._on_event, self._opened)
-            self._run = None
+            lanes.setdefault(self._runner.together(self._cell(point)), []).append(point)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for lane in lanes.values():
+                    group.create_task(self._run_lane(lane, on_row))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        if self._error is not None:
+            raise self._error
+        return self._left == 0
+
+    async def _run_lane(self, lane: Sequence[Point], on_row: Callable[[Row], None]) -> None:
+        """Cells that come one after another."""
+        for point in lane:
+            async with self._places:
+                if self._asked or self._error is not None:
+                    return
+                try:
+                    with naming(point.label):
+                        cell, heard = self._cell(point), self._on_event
+                        kept = await self._runner(cell, heard, partial(self._opened, point))
+                except Stopped:
+                    return
+                except BdplError as error:
+                    self._error = self._error or error
+                    return
+                finally:
+                    self._open.pop(point.folder, None)
             if not finished(cell.out):
-                return False
+                self._asked = True
+                return
+            self._left -= 1
             on_row(Row(point, kept.result))
-            if self._asked and point != self._waiting[-1]:
-                return False
-        return True
+
+    def configs(self) -> list[Config]:
+        """Of the cells that are waiting."""
+        return [self._tasks.config(point) for point in self._waiting]
 
     def halt(self) -> None:
         """Stop in good order: nothing more is sent, and no other cell begins."""
         self._asked = True
-        if self._run is not None:
-            self._run.gate.halt()
-        elif self._task is not None:
+        for run in self._open.values():
+            run.halt()
+        if not self._open and self._task is not None:
             self._task.cancel()
 
-    def _opened(self, run: Run) -> None:
-        self._run = run
+    def _opened(self, point: Point, run: Watched) -> None:
+        self._open[point.folder] = run
+        if self._asked:
+            run.halt()
 
     def _cell(self, point: Point) -> Cell:
         return Cell(self._tasks.load(point), self.out / point.folder)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from bdpl_cli.elsewhere import refuse_address, running
 from bdpl_cli.given import wanted
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.options import CompareOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bdpl_async.kept import Kept
     from bdpl_async.overrides import Value
     from bdpl_async.studies.arms import Arm
+    from bdpl_async.studies.cells import Runner
     from bdpl_async.studies.scoreboard import Scoreboard
     from bdpl_cli.comparing import Teller
 
@@ -40,13 +42,15 @@ def compare(
     from bdpl_async.rundir import refuse_taken
     from bdpl_async.studies.arms import plan_arms
 
-    _refuse_unbuilt(options)
+    refuse_address(options.executor, options.address)
     overrides = options.overrides()
     ui = _ui(overrides, json=json)
     out = _folder(task, overrides)
     refuse_taken(out)
     arms = plan_arms(task, overrides, wanted(options, overrides), out)
-    board = finish(_compared(arms, out, _teller(ui, arms, out)))
+    board = finish(
+        _compared(arms, out, _teller(ui, arms, out), (options.executor, options.address))
+    )
     if board is None:
         return INTERRUPTED
     _show(board, out, ui="json-document" if json else ui)
@@ -100,18 +104,6 @@ def _teller(ui: str, arms: Sequence[Arm], out: Path) -> Teller:
     return ArmsScreen(arms, out, Terminal(sys.stderr))
 
 
-def _refuse_unbuilt(options: CompareOptions) -> None:
-    """See to it that every option that was given has an effect.
-
-    Raises:
-        ConfigError: one has none.
-    """
-    from bdpl_async.errors import ConfigError
-
-    if options.executor == "ray" or options.address is not None:
-        raise ConfigError("--executor ray, --address: not built yet", hint="leave them out")
-
-
 def _folder(task: str, overrides: Mapping[str, Value]) -> Path:
     """``--out``, or a new folder below ``runs`` named after the task and the time."""
     if (given := overrides.get("run.out")) is not None:
@@ -122,7 +114,9 @@ def _folder(task: str, overrides: Mapping[str, Value]) -> Path:
     return path if not path.exists() else next(p for p in candidates if not p.exists())
 
 
-async def _compared(arms: Sequence[Arm], out: Path, teller: Teller) -> Scoreboard | None:
+async def _compared(
+    arms: Sequence[Arm], out: Path, teller: Teller, place: tuple[str, str | None]
+) -> Scoreboard | None:
     """Run what is not there yet, and write comparison.json; None if a signal ended it before."""
     from bdpl_async.saving.claim import Claim
     from bdpl_async.studies.arms import rehearse
@@ -133,7 +127,9 @@ async def _compared(arms: Sequence[Arm], out: Path, teller: Teller) -> Scoreboar
     await rehearse(arms, connected)
     with closing(Claim(out)):
         interrupt.saved = clean(str(out))
-        runs = await _run_all(arms, teller, interrupt)
+        configs = [cell.config for arm in arms for cell in arm.cells]
+        with running(*place, configs) as runner:
+            runs = await _run_all(arms, teller, interrupt, runner)
         if teller.left:
             return None
         board = scoreboard(arms, runs)
@@ -143,13 +139,13 @@ async def _compared(arms: Sequence[Arm], out: Path, teller: Teller) -> Scoreboar
 
 
 async def _run_all(
-    arms: Sequence[Arm], teller: Teller, interrupt: Interrupt
+    arms: Sequence[Arm], teller: Teller, interrupt: Interrupt, runner: Runner | None
 ) -> dict[str, list[Kept]]:
     """The runs of each arm that came to their end, in the order of its seeds."""
     from bdpl_async.studies.sidebyside import SideBySide
     from bdpl_cli.connecting import connected
 
-    side_by_side = SideBySide(arms, connected, teller)
+    side_by_side = SideBySide(arms, connected, teller, runner)
 
     def halt() -> None:
         teller.stopping()

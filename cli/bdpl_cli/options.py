@@ -184,7 +184,8 @@ class CompareOptions(ArmOptions):
         str | None, option("out", "Folder for comparison.json and a RUN_DIR a run", OUTPUT)
     ] = None
     executor: Annotated[
-        Literal["local", "ray"], Parameter(help="local, or ray: not built yet", group=WHERE)
+        Literal["local", "ray"],
+        Parameter(help="local: server by server; ray: a cluster", group=WHERE),
     ] = "local"
     address: Annotated[
         str | None, Parameter(help="Of a Ray cluster", group=WHERE, show_default=False)

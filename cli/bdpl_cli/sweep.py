@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from bdpl_cli.elsewhere import refuse_address, running
 from bdpl_cli.given import quiet
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.optionkeys import SEARCH, WHERE
@@ -34,7 +35,8 @@ def sweep(
     seeds: Annotated[Whole | None, Parameter(help="So many: seeds 0..N-1", group=SEARCH)] = None,
     json: Annotated[bool, Parameter(help="One JSON document on stdout", negative=())] = False,
     executor: Annotated[
-        Literal["local", "ray"], Parameter(help="local, or ray: not built yet", group=WHERE)
+        Literal["local", "ray"],
+        Parameter(help="local: one after another; ray: a cluster", group=WHERE),
     ] = "local",
     address: Annotated[str | None, Parameter(help="Of a Ray cluster", group=WHERE)] = None,
     options: SweepOptions = SweepOptions(),  # noqa: B008  frozen
@@ -44,14 +46,15 @@ def sweep(
     from bdpl_async.studies.gridfile import read_sweep
     from bdpl_async.studies.sweepdir import SweepDir
 
-    _refuse_elsewhere(executor, address)
+    refuse_address(executor, address)
     given = options.overrides()
     hushed = quiet(given, "sweep")
     out, *_ = [given.pop(key, None) for key in ("run.out", "run.ui", "run.yes")]  # no cell's own
     plan = read_sweep(file, given=given, seeds=seeds, paths=PATHS)
     folder = SweepDir(Path(os.path.normpath(out)) if isinstance(out, str) else _out(plan), plan)
     try:
-        if finish(_swept(folder, _Teller(len(plan.points), hushed))):
+        teller, place = _Teller(len(plan.points), hushed), (executor, address)
+        if finish(_swept(folder, teller, place)):
             _finish(folder, json)
             return 0
     except BrokenPipeError:  # nobody reads on
@@ -67,20 +70,6 @@ def sweep(
     return INTERRUPTED
 
 
-def _refuse_elsewhere(executor: str, address: str | None) -> None:
-    """See to it that nobody believes that the cells run on other machines.
-
-    Raises:
-        ConfigError: naming the option.
-    """
-    from bdpl_async.errors import ConfigError
-
-    if executor != "local":
-        raise ConfigError(f"--executor {executor}: not built yet", hint="take --executor local")
-    if address is not None:
-        raise ConfigError("--address: not built yet", hint="leave it out")
-
-
 def _out(plan: Sweep) -> Path:
     """``[sweep] out``, or the same folder below ``runs`` every time."""
     if plan.out is not None:
@@ -88,7 +77,7 @@ def _out(plan: Sweep) -> Path:
     return Path("runs") / (re.sub(r"[^\w-]+", "-", plan.name)[:60].strip("-") or "sweep")
 
 
-async def _swept(folder: SweepDir, teller: _Teller) -> bool:
+async def _swept(folder: SweepDir, teller: _Teller, place: tuple[str, str | None]) -> bool:
     """Check and run; whether all cells came to their end."""
     from bdpl_async.studies.sweeping import Sweeping
     from bdpl_cli.connecting import connected
@@ -100,7 +89,8 @@ async def _swept(folder: SweepDir, teller: _Teller) -> bool:
         folder.begin(done)
         interrupt.halt, interrupt.saved = sweeping.halt, clean(str(folder.path))
         teller.begin(len(done), interrupt.saved)
-        return await sweeping.run(teller.with_row(folder.add))
+        with running(*place, sweeping.configs()) as runner:
+            return await sweeping.run(teller.with_row(folder.add), runner)
 
 
 class _Teller:

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from bdpl_async.errors import BdplError
     from bdpl_async.events import Event
     from bdpl_async.kept import Kept
-    from bdpl_async.run import Run
     from bdpl_async.studies.arms import Arm
-    from bdpl_async.studies.cells import Cell
+    from bdpl_async.studies.cells import Cell, Watched
 
 __all__ = ["LEAST", "ArmsScreen"]
 
@@ -57,7 +56,7 @@ class ArmsScreen(Teller):
         super().__init__(sum(len(arm.cells) for arm in arms), out)
         self._places = {arm.name: place for place, arm in enumerate(arms)}
         self._view = ArmsView(arms[0].cells[0].task.name, _views(arms))
-        self._open: dict[int, Run] = {}
+        self._open: dict[int, Watched] = {}
         self._terminal = terminal
         self._clock = clock
         self._began = clock()
@@ -101,11 +100,12 @@ class ArmsScreen(Teller):
             raise self._fault
         view = replace(self._view, seconds=int(self._clock() - self._began))
         for place, run in self._open.items():
-            view = told(view, place, run.pulse())
+            if (pulse := run.pulse()) is not None:
+                view = told(view, place, pulse)
         self._view = view
         return view
 
-    def opened(self, arm: Arm, cell: Cell, run: Run) -> None:
+    def opened(self, arm: Arm, cell: Cell, run: Watched) -> None:
         """A run begins."""
         place = self._places[arm.name]
         self._open[place] = run

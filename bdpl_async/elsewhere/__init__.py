@@ -1,0 +1,1 @@
+"""Runs on other machines, by way of Ray: each the same as here, bit for bit."""
