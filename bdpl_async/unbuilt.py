@@ -14,7 +14,7 @@ def refuse_unbuilt(config: Config) -> None:
     Raises:
         ConfigError: naming the first key that has none yet.
     """
-    for key in ("model.workers", "run.telemetry"):
+    for key in ("run.telemetry",):
         table, _, name = key.partition(".")
         if getattr(getattr(config, table), name) is not None:
             raise ConfigError(f"{key}: not built yet", hint="leave it out")

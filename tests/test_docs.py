@@ -71,6 +71,7 @@ NOT_RUN = {
     ". .venv/bin/activate": "the tests' own environment is active",
     "pip wheel": "fetches wheels from the registry",
     "pip install -e '.[ray]'": "installs from the registry",
+    "bdpl-async run reviews --workers": "needs Ray",
     "bdpl-async sweep examples/sweeps/data-size.toml --executor ray": "needs Ray",
     "pip install -e '.[redis]'": "installs from the registry",
     "redis-server": "serves until it is stopped; tests/cluster starts real ones",

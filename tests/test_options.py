@@ -120,6 +120,7 @@ def test_the_provider_is_told(
     known |= {
         "device": "cpu",
         "dtype": "bf16",
+        "workers": None,
         "system": "be brief",
         "ask": "Which?",
         "sends": True,

@@ -1,11 +1,12 @@
 """A run's folder kept up to date on another machine: what changed since it was last looked at.
 
-Files that only grow are told by what they grew by, all others whole. Knows no Ray.
+A file that begins as it was is told by what it grew by, any other whole. Knows no Ray.
 """
 
 from __future__ import annotations
 
 import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -37,7 +38,7 @@ class Mirror:
     """
 
     folder: Path
-    _seen: dict[str, Sign] = field(default_factory=dict)
+    _seen: dict[str, tuple[Sign | None, tuple[int, int]]] = field(default_factory=dict)
 
     def changes(self) -> list[Change]:
         """What changed since the last look, result.json last: with it, all is there."""
@@ -54,17 +55,17 @@ class Mirror:
             with path.open("rb") as file:
                 found = os.fstat(file.fileno())
                 sign = (found.st_ino, found.st_size, found.st_mtime_ns)
-                before = self._seen.get(name)
+                before, told = self._seen.get(name, (None, (0, 0)))
                 if sign == before:
                     return None
-                grown = before is not None and before[0] == sign[0] and before[1] <= sign[1]
-                start = before[1] if grown and before is not None else 0
-                file.seek(start)
-                content = file.read(sign[1] - start)
+                content = file.read()
         except FileNotFoundError:  # it went just now
             return None
-        self._seen[name] = (sign[0], start + len(content), sign[2])
-        return Change(name, start, content)
+        size, checksum = told
+        grown = size <= len(content) and zlib.crc32(content[:size]) == checksum
+        self._seen[name] = (sign, (len(content), zlib.crc32(content)))
+        start = size if grown else 0
+        return Change(name, start, content[start:])
 
 
 def put(folder: Path, changes: list[Change]) -> None:

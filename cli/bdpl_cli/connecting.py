@@ -35,6 +35,7 @@ async def connected(config: Config, *, sends: bool = True) -> AsyncIterator[Scor
         system=config.chat.system,
         ask=config.chat.ask,
         device=model.device,
+        workers=model.workers,
         dtype=model.dtype,
         sends=sends,
     ) as scorer:

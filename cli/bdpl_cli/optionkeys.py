@@ -50,6 +50,7 @@ KEYS = {
     "rpm": "model.rpm",
     "tpm": "model.tpm",
     "timeout": "model.timeout",
+    "workers": "model.workers",
     "price_in": "model.price_in",
     "price_out": "model.price_out",
     "cache": "run.cache",

@@ -124,6 +124,9 @@ class Server(Given):
     rpm: Annotated[float | None, option("rpm", "Requests a minute", MODEL)] = None
     tpm: Annotated[float | None, option("tpm", "Tokens a minute", MODEL)] = None
     timeout: Annotated[float | None, option("timeout", "Seconds for one attempt", MODEL)] = None
+    workers: Annotated[
+        Whole | None, option("workers", "Ray actors that score a roberta/ model", MODEL)
+    ] = None
     price_in: Annotated[float | None, option("price_in", "USD a million prompt tokens", MODEL)] = (
         None
     )

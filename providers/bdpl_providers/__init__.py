@@ -25,7 +25,7 @@ __all__ = ["Connection", "Options", "connect", "providers"]
 BUILT_IN = {
     "compatible": "bdpl_providers.compatible:from_connection",
     "openai": "bdpl_providers.openai:from_connection",
-    "roberta": "bdpl_providers.roberta:from_connection",
+    "roberta": "bdpl_providers.roberta:connected",
     "simulated": "bdpl_providers.simulated:from_connection",
     "vllm": "bdpl_providers.vllm:from_connection",
 }
@@ -43,6 +43,7 @@ class Connection:
         api_key_env: the environment variable that holds the account's key.
         readout: how label probabilities are read; ``auto`` takes the best that works.
         device: as torch names it.
+        workers: Ray actors that hold the model; None holds it in this process.
         dtype: of the weights.
         timeout: seconds of one attempt in all.
         concurrency: requests in flight at most.
@@ -58,6 +59,7 @@ class Connection:
     api_key_env: str | None = None
     readout: str = "auto"
     device: str | None = None
+    workers: int | None = None
     dtype: str | None = None
     timeout: float = 60.0
     concurrency: int = 64
@@ -75,6 +77,7 @@ class Options(TypedDict, total=False):
     api_key_env: str | None
     readout: str
     device: str | None
+    workers: int | None
     dtype: str | None
     timeout: float
     concurrency: int
@@ -116,6 +119,11 @@ async def connect(name: str, **options: Unpack[Options]) -> AsyncIterator[Scorer
         raise ConfigError(
             f"model.name: what follows {provider}/ looks like a key",
             hint="keys come from the environment; here the model's name is wanted",
+        )
+    if options.get("workers") is not None and provider != "roberta":
+        raise ConfigError(
+            f"model.workers: {provider} has no workers of ours",
+            hint="leave it out, or take roberta/",
         )
     scorer = _factory(provider)(Connection(model, **options))
     if isinstance(scorer, AbstractAsyncContextManager):

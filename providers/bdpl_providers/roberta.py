@@ -21,13 +21,13 @@ from typing import ParamSpec, Self, TypeVar
 
 from bdpl_async.errors import ConfigError, ProviderError, ProviderRefused, RequestFailed, UsageError
 from bdpl_async.records import Reply, Request, Score, Text, Usage
-from bdpl_async.scorer import Capabilities, Line
+from bdpl_async.scorer import Capabilities, Line, Scorer
 from bdpl_providers import Connection
 from bdpl_providers.assembly import Assembler, Row
 from bdpl_providers.loading import load
 from bdpl_providers.maskedlm import MaskedLM
 
-__all__ = ["Roberta", "from_connection"]
+__all__ = ["Roberta", "connected", "from_connection"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -173,7 +173,7 @@ class Roberta:
 
 
 def from_connection(connection: Connection) -> Roberta:
-    """The provider's entry point.
+    """The scorer that a connection asks for, in this process.
 
     Raises:
         ConfigError: another read-out than that of a masked model is asked for, or a server.
@@ -189,6 +189,19 @@ def from_connection(connection: Connection) -> Roberta:
             hint="take auto or mlm",
         )
     return Roberta(connection.model, device=connection.device, dtype=connection.dtype)
+
+
+def connected(connection: Connection) -> Scorer:
+    """The provider's entry point: in this process, or in Ray actors.
+
+    Raises:
+        ConfigError: as `from_connection`, or Ray is not installed.
+    """
+    if connection.workers is None:
+        return from_connection(connection)
+    from bdpl_providers.actors import Actors
+
+    return Actors(connection)
 
 
 def _assemble(
