@@ -28,6 +28,9 @@ HARMLESS: dict[str, Any] = {
     "model.rpm": 60.0,
     "model.tpm": 9000.0,
     "model.api_key_env": "OTHER_KEY",
+    "model.workers": 4,
+    "group.name": "team",
+    "group.redis": "redis://other",
     "run.out": "elsewhere",
     "run.cache": "none",
 }

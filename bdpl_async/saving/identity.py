@@ -14,7 +14,7 @@ from bdpl_async.errors import ConfigError
 
 __all__ = ["identity", "refuse_changed"]
 
-FREE: Final = ("concurrency", "timeout", "attempts", "rpm", "tpm", "api_key_env")
+FREE: Final = ("concurrency", "timeout", "attempts", "rpm", "tpm", "api_key_env", "workers")
 """Keys of [model] that say how fast a model is asked, not what."""
 WHOLE: Final = ("task", "prompt", "optimizer", "budget", "chat")
 ANEW: Final = (

@@ -64,7 +64,7 @@ class Options(Cached, Data, Seed, Search, Server, Model):
     ] = None
 
 
-PACE = ("api_key_env", "concurrency", "rpm", "tpm", "timeout")
+PACE = ("api_key_env", "concurrency", "rpm", "tpm", "timeout", "workers")
 
 
 @Parameter(name="*")
