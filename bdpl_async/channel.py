@@ -15,7 +15,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from bdpl_async.again import Again, Doubt, never
 from bdpl_async.bill import billed
@@ -34,6 +34,7 @@ from bdpl_async.limits.standing import Standing
 from bdpl_async.records import Billed, Usage
 from bdpl_async.saving.diary import Diary
 from bdpl_async.sharing.member import Member
+from bdpl_async.telemetry.observer import Observer
 from bdpl_async.terms import Terms, Traffic
 
 __all__ = ["Channel"]
@@ -84,7 +85,7 @@ class Channel:
         self._turn = asyncio.Lock()  # requests are admitted one at a time, in the order asked
         self._landed = asyncio.Event()
         self.again = Again(self, draw)
-        self.observed: Callable[[Exchange[Any]], Exchange[Any]] | None = None  # for telemetry
+        self.observed: Observer | None = None  # for telemetry
 
     def join(self, group: Member) -> None:
         """Send with the leave of a budget group only."""
@@ -284,9 +285,8 @@ class Channel:
 
     def _late(self, patience: float | None) -> ProviderUnavailable:
         within = f" within {patience:.3g} s" if patience is not None else ""
-        return ProviderUnavailable(
-            f"{self.name}: no answer{within}", hint="raise --timeout, or lower --concurrency"
-        )
+        hint = "raise --timeout, or lower --concurrency"
+        return ProviderUnavailable(f"{self.name}: no answer{within}", hint=hint)
 
     def _failed(self, reservation: Reservation, ticket: Ticket, error: ProviderError) -> None:
         """Count a request without an answer by what became of it."""

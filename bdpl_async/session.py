@@ -36,6 +36,7 @@ from bdpl_async.scorer import Probing, Scorer, capabilities_of
 from bdpl_async.sharing.member import Member
 from bdpl_async.stake import Stake
 from bdpl_async.task import Split, Task
+from bdpl_async.telemetry.exporting import current
 from bdpl_async.terms import Terms
 from bdpl_async.unbuilt import refuse_unbuilt
 
@@ -96,6 +97,10 @@ class Session:
         if group is not None:
             channel.join(group)
         gate = Gate(scorer, task.words, channel, capabilities, cache)
+        if (out := current()) is not None:
+            from bdpl_async.telemetry.watch import Watch
+
+            channel.observed = Watch(out, config, gate)
         return cls(task, config, gate, scorer)
 
     @classmethod

@@ -21,6 +21,7 @@ from bdpl_async.scorer import Keyed, Scorer
 from bdpl_async.sharing.grants import joined
 from bdpl_async.sharing.member import Member
 from bdpl_async.task import Task
+from bdpl_async.telemetry.exporting import exporting
 
 __all__ = ["follow", "opened", "resume", "tune"]
 
@@ -107,7 +108,7 @@ async def opened(
         ConfigError: the path or address that was given can never work, or the group cannot be
             asked.
     """
-    async with joined(config) as group:
+    async with exporting(config.run.telemetry), joined(config) as group:
         cache = open_cache(config.run.cache) if isinstance(scorer, Keyed) else None
         try:
             if isinstance(cache, SharedCache):
@@ -126,8 +127,11 @@ async def follow(run: Run, folder: RunDir | None, on_event: Listener) -> Result:
         BdplError: as `Run.events`.
     """
     lost: StorageError | None = None
+    watch = run.gate.channel.observed
     async for event in run.events():
         told: list[Event] = []
+        if watch is not None:
+            watch.hear(event)
         if isinstance(event, Finished):
             result = event.result
             try:

@@ -14,10 +14,6 @@ def refuse_unbuilt(config: Config) -> None:
     Raises:
         ConfigError: naming the first key that has none yet.
     """
-    for key in ("run.telemetry",):
-        table, _, name = key.partition(".")
-        if getattr(getattr(config, table), name) is not None:
-            raise ConfigError(f"{key}: not built yet", hint="leave it out")
     if config.models:
         raise ConfigError(
             "models: several models are for compare and transfer",

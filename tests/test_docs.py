@@ -73,6 +73,8 @@ NOT_RUN = {
     "pip install -e '.[ray]'": "installs from the registry",
     "bdpl-async run reviews --workers": "needs Ray",
     "bdpl-async sweep examples/sweeps/data-size.toml --executor ray": "needs Ray",
+    "pip install -e '.[telemetry]'": "installs from the registry",
+    "bdpl-async run reviews --model simulated/x --steps 5 --telemetry": "needs the extra",
     "pip install -e '.[redis]'": "installs from the registry",
     "redis-server": "serves until it is stopped; tests/cluster starts real ones",
     "bdpl-async group": "needs a redis-server, as tests/cluster has one",

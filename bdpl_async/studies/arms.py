@@ -147,7 +147,7 @@ def _arm(
     for task in tasks:
         tables = task.config.model_dump()
         # What a run shows and where it lies are no part of it: a rerun may ask for another --ui.
-        tables["run"] |= {"out": None, "ui": "auto", "yes": False}
+        tables["run"] |= {"out": None, "ui": "auto", "yes": False, "telemetry": None}
         tables["optimizer"]["method"] = method
         tables |= {"model": table, "models": []}
         source = f"arm {name} {method}"

@@ -40,7 +40,8 @@ from bdpl_async.task import Task
 __all__ = ["OneModel", "Row", "Sweeping", "Tasks"]
 
 KEPT: Final = 3  # tasks with their data that are kept for cells to come
-NOT_OURS: Final = {"run.out": None, "run.ui": None, "run.yes": None}  # a lone run's, not a cell's
+NOT_OURS: Final = dict.fromkeys(("run.out", "run.ui", "run.yes", "run.telemetry"))
+"""Keys of a lone run, not of a cell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bdpl_cli.elsewhere import refuse_address, running
+from bdpl_cli.elsewhere import Place, refuse_address, running
 from bdpl_cli.given import wanted
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.options import CompareOptions
@@ -48,9 +48,10 @@ def compare(
     out = _folder(task, overrides)
     refuse_taken(out)
     arms = plan_arms(task, overrides, wanted(options, overrides), out)
-    board = finish(
-        _compared(arms, out, _teller(ui, arms, out), (options.executor, options.address))
-    )
+    telemetry = overrides.get("run.telemetry")
+    watched = None if telemetry is None else str(telemetry)
+    place = Place(options.executor, options.address, watched)
+    board = finish(_compared(arms, out, _teller(ui, arms, out), place))
     if board is None:
         return INTERRUPTED
     _show(board, out, ui="json-document" if json else ui)
@@ -115,7 +116,7 @@ def _folder(task: str, overrides: Mapping[str, Value]) -> Path:
 
 
 async def _compared(
-    arms: Sequence[Arm], out: Path, teller: Teller, place: tuple[str, str | None]
+    arms: Sequence[Arm], out: Path, teller: Teller, place: Place
 ) -> Scoreboard | None:
     """Run what is not there yet, and write comparison.json; None if a signal ended it before."""
     from bdpl_async.saving.claim import Claim
@@ -128,7 +129,7 @@ async def _compared(
     with closing(Claim(out)):
         interrupt.saved = clean(str(out))
         configs = [cell.config for arm in arms for cell in arm.cells]
-        with running(*place, configs) as runner:
+        async with running(place, configs) as runner:
             runs = await _run_all(arms, teller, interrupt, runner)
         if teller.left:
             return None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from bdpl_async.config import Config
     from bdpl_async.studies.cells import Runner
 
-__all__ = ["refuse_address", "running", "threads_of"]
+__all__ = ["Place", "refuse_address", "running", "threads_of"]
 
 CONNECT: Final = "bdpl_cli.connecting:connected"
 
@@ -31,21 +31,41 @@ def refuse_address(executor: str, address: str | None) -> None:
         raise ConfigError("--address: of a Ray cluster", hint="add --executor ray")
 
 
-@contextmanager
-def running(
-    executor: str, address: str | None, configs: Sequence[Config]
-) -> Iterator[Runner | None]:
-    """Where to run; None for here.
+class Place(NamedTuple):
+    """Where runs run, and who watches.
 
-    Args:
+    Attributes:
         executor: local or ray.
         address: of a Ray cluster; None takes the environment's, else starts one here.
+        telemetry: as ``run.telemetry`` says it, of all of them.
+    """
+
+    executor: str = "local"
+    address: str | None = None
+    telemetry: str | None = None
+
+
+@asynccontextmanager
+async def running(place: Place, configs: Sequence[Config]) -> AsyncIterator[Runner | None]:
+    """What runs them; None for this process. Watched as long as the context is open.
+
+    Args:
+        place: where.
         configs: of what is to be run.
 
     Raises:
-        ConfigError: the cluster cannot be used.
+        ConfigError: the cluster cannot be used, or nobody can watch.
     """
-    if executor != "ray":
+    from bdpl_async.telemetry.exporting import exporting
+
+    async with exporting(place.telemetry):
+        with _on(place, configs) as runner:
+            yield runner
+
+
+@contextmanager
+def _on(place: Place, configs: Sequence[Config]) -> Iterator[Runner | None]:
+    if place.executor != "ray":
         yield None
         return
     from bdpl_async.elsewhere.cluster import Cluster
@@ -53,7 +73,7 @@ def running(
     from bdpl_cli.stderr import say
 
     threads = next((n for config in configs if (n := threads_of(config)) is not None), None)
-    cluster = Cluster(address, threads)
+    cluster = Cluster(place.address, threads)
     if not cluster.there:
         say("bdpl-async: starting Ray on this machine")
     with cluster:

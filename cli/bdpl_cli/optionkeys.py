@@ -56,6 +56,7 @@ KEYS = {
     "cache": "run.cache",
     "data": "run.data",
     "out": "run.out",
+    "telemetry": "run.telemetry",
     "ui": "run.ui",
     "yes": "run.yes",
 }

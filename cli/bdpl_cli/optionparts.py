@@ -199,6 +199,9 @@ class Cached(Given):
     cache: Annotated[
         str | None, option("cache", "Where answers are kept: PATH, none or redis://...", OUTPUT)
     ] = None
+    telemetry: Annotated[
+        str | None, option("telemetry", "otlp, prometheus:PORT or both; else off", OUTPUT)
+    ] = None
 
 
 @Parameter(name="*")

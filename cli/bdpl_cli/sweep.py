@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bdpl_cli.elsewhere import refuse_address, running
+from bdpl_cli.elsewhere import Place, refuse_address, running
 from bdpl_cli.given import quiet
 from bdpl_cli.interrupts import INTERRUPTED, Interrupt, finish
 from bdpl_cli.optionkeys import SEARCH, WHERE
@@ -49,12 +49,13 @@ def sweep(
     refuse_address(executor, address)
     given = options.overrides()
     hushed = quiet(given, "sweep")
-    out, *_ = [given.pop(key, None) for key in ("run.out", "run.ui", "run.yes")]  # no cell's own
+    keys = ("run.out", "run.telemetry", "run.ui", "run.yes")  # no cell's own
+    out, telemetry, *_ = [given.pop(key, None) for key in keys]
     plan = read_sweep(file, given=given, seeds=seeds, paths=PATHS)
     folder = SweepDir(Path(os.path.normpath(out)) if isinstance(out, str) else _out(plan), plan)
     try:
-        teller, place = _Teller(len(plan.points), hushed), (executor, address)
-        if finish(_swept(folder, teller, place)):
+        place = Place(executor, address, None if telemetry is None else str(telemetry))
+        if finish(_swept(folder, _Teller(len(plan.points), hushed), place)):
             _finish(folder, json)
             return 0
     except BrokenPipeError:  # nobody reads on
@@ -77,7 +78,7 @@ def _out(plan: Sweep) -> Path:
     return Path("runs") / (re.sub(r"[^\w-]+", "-", plan.name)[:60].strip("-") or "sweep")
 
 
-async def _swept(folder: SweepDir, teller: _Teller, place: tuple[str, str | None]) -> bool:
+async def _swept(folder: SweepDir, teller: _Teller, place: Place) -> bool:
     """Check and run; whether all cells came to their end."""
     from bdpl_async.studies.sweeping import Sweeping
     from bdpl_cli.connecting import connected
@@ -89,7 +90,7 @@ async def _swept(folder: SweepDir, teller: _Teller, place: tuple[str, str | None
         folder.begin(done)
         interrupt.halt, interrupt.saved = sweeping.halt, clean(str(folder.path))
         teller.begin(len(done), interrupt.saved)
-        with running(*place, sweeping.configs()) as runner:
+        async with running(place, sweeping.configs()) as runner:
             return await sweeping.run(teller.with_row(folder.add), runner)
 
 
