@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from bdpl_async.elsewhere.parcels import Job, Parcel
 from bdpl_async.elsewhere.reach import Reach
 from bdpl_async.errors import ConfigError
-
-if TYPE_CHECKING:
-    from ray import ObjectRef
 
 __all__ = ["Cluster", "Lost"]
 
@@ -118,8 +115,7 @@ def _worked(job: Job, bell: Any) -> Iterator[Parcel]:
     from bdpl_async.elsewhere.worker import work
 
     async def asked() -> bool:
-        ref: ObjectRef[bool] = bell.rung.remote()
-        return await ref
+        return bool(await bell.rung.remote())
 
     yield from work(job, asked)
 

@@ -46,16 +46,14 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_health_check_period_ms", "500")
     monkeypatch.setenv("RAY_health_check_failure_threshold", "3")
-    cluster = Cluster(
+    cluster: Any = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": MEMORY}
     )
     try:
-        cluster.more = [  # type: ignore[attr-defined]
-            cluster.add_node(num_cpus=2, object_store_memory=MEMORY) for _ in range(2)
-        ]
+        cluster.more = [cluster.add_node(num_cpus=2, object_store_memory=MEMORY) for _ in range(2)]
         yield cluster
     finally:
-        cluster.shutdown()  # type: ignore[no-untyped-call]
+        cluster.shutdown()
 
 
 def grid(folder: Path, cells: int, **settings: object) -> Path:
