@@ -9,9 +9,11 @@ import asyncio
 import queue
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -34,6 +36,7 @@ from bdpl_cli.elsewhere import refuse_address, threads_of
 from tests.workbench import write_task
 
 CONNECT = "bdpl_cli.connecting:connected"
+ONE: Mapping[str, float] = {"cores": 1, "gpus": 0}
 
 
 def cell_in(
@@ -93,7 +96,7 @@ class Threads:
     async def _asked(self) -> bool:
         return self._rung
 
-    async def parcels(self, job: Job, *, cores: float, gpus: float) -> AsyncIterator[Parcel]:
+    async def parcels(self, job: Job, *, cores: float, gpus: float) -> AsyncGenerator[Parcel]:
         self.jobs.append(job)
         if not self.sees:
             job = replace(job, token=(job.token[0].with_name("unseen"), "it"))
@@ -275,3 +278,81 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         refuse_address("ray", None)
     assert "bdpl-async[ray]" in str(caught.value.hint)
     refuse_address("local", None)
+
+
+class FakeRay(ModuleType):
+    """What `Cluster` uses of Ray, with one stream of results and then an error, if any."""
+
+    RayError = type("RayError", (Exception,), {})
+    RayTaskError = type("RayTaskError", (RayError,), {})
+
+    def __init__(self, sent: int, error: Exception | None) -> None:
+        super().__init__("ray")
+        self.sent, self.error = sent, error
+        self.cancelled: list[object] = []
+        self.exceptions = self.util = self.scheduling_strategies = self
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *positional, **named: self  # remote(), options(), a context
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def cancel(self, stream: object, force: bool) -> None:
+        self.cancelled.append(stream)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._refs()
+
+    async def _refs(self) -> AsyncIterator[Any]:
+        for number in range(self.sent):
+            yield asyncio.sleep(0, Stands(cast(Any, number)))
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [None, FakeRay.RayError("the node died")])
+async def test_only_a_task_that_is_left_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception | None
+) -> None:
+    """One that ended or is lost is none: to cancel it as well can crash Ray, and us with it."""
+    ray = FakeRay(3, error)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with Cluster() as cluster:
+        with nullcontext() if error is None else pytest.raises(Lost, match="the node died"):
+            given = [parcel async for parcel in cluster.parcels(job(cell_in(tmp_path)), **ONE)]
+            assert len(given) == 3
+        assert ray.cancelled == []
+        async with aclosing(cluster.parcels(job(cell_in(tmp_path)), **ONE)) as parcels:
+            await anext(parcels)
+        assert ray.cancelled == [ray]
+
+
+async def test_a_failed_cell_is_heard_to_its_end(tmp_path: Path) -> None:
+    """Who has told of its error ends by itself; who cannot be written to is left at once."""
+    closed: list[bool] = []
+
+    class Told(Threads):
+        async def parcels(self, job: Job, *, cores: float, gpus: float) -> AsyncGenerator[Parcel]:
+            ended = False
+            try:
+                yield Broke(ProviderRefused("there is no such model"))
+                ended = True
+            finally:
+                closed.append(ended)
+
+    class Full(Threads):
+        async def parcels(self, job: Job, *, cores: float, gpus: float) -> AsyncGenerator[Parcel]:
+            try:
+                yield Opened()
+            finally:
+                closed.append(False)
+
+    def full(run: Watched) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(ProviderRefused):
+        await remote(Told(), cell_in(tmp_path))
+    with pytest.raises(OSError, match="no space"):
+        await remote(Full(), cell_in(tmp_path), on_open=full)
+    assert closed == [True, False]

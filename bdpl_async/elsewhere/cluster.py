@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -72,8 +73,8 @@ class Cluster:
         if self._bell is not None:
             self._bell.ring.remote()
 
-    async def parcels(self, job: Job, *, cores: float, gpus: float) -> AsyncIterator[Parcel]:
-        """Run a job somewhere, and give what it sends.
+    async def parcels(self, job: Job, *, cores: float, gpus: float) -> AsyncGenerator[Parcel]:
+        """Run a job somewhere, and give what it sends; who closes it early ends the job.
 
         Raises:
             Lost: where it ran is gone.
@@ -81,18 +82,18 @@ class Cluster:
         """
         options = {"num_cpus": cores, "num_gpus": gpus, "max_retries": 0}
         stream = self._work.options(num_returns="streaming", **options).remote(job, self._bell)
-        done = False
         try:
             async for ref in stream:
                 yield await ref
-            done = True
+        except (GeneratorExit, asyncio.CancelledError):
+            # only a task that is at work: to cancel one that Ray has given up can crash Ray
+            # in this process (its check "tried to complete task that was not pending")
+            self._ray.cancel(stream, force=True)
+            raise
         except self._ray.exceptions.RayTaskError as error:
             raise _explained(error) from None
         except self._ray.exceptions.RayError as error:
             raise Lost(str(error).strip().splitlines()[0][:200]) from None
-        finally:
-            if not done:
-                self._ray.cancel(stream, force=True)
 
 
 class _Bell:

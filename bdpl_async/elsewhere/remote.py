@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Hashable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,8 @@ from bdpl_async.config import Config
 from bdpl_async.data.textfile import exists
 from bdpl_async.elsewhere.cluster import Cluster, Lost
 from bdpl_async.elsewhere.mirror import put, whole
-from bdpl_async.elsewhere.parcels import Broke, Files, Heard, Job, Opened, Stands
-from bdpl_async.errors import ProviderUnavailable
+from bdpl_async.elsewhere.parcels import Broke, Files, Heard, Job, Opened, Parcel, Stands
+from bdpl_async.errors import BdplError, ProviderUnavailable
 from bdpl_async.events import Event
 from bdpl_async.halt import Stopped
 from bdpl_async.kept import Kept, read_run
@@ -83,28 +84,18 @@ class Remote:
     async def _tried(
         self, cell: Cell, on_event: Callable[[Event], None], on_open: Callable[[Watched], None]
     ) -> None:
-        far = _Far(self._cluster)
         token = _token(cell.out.parent)
-        claim: Claim | None = None
+        far = _Far(self._cluster, cell.out, on_event, on_open)
         job = Job(cell, self._connect, __version__, token, whole(cell.out))
         try:
-            async for parcel in self._cluster.parcels(job, **self._needs(cell.config)):
-                match parcel:
-                    case Opened():
-                        on_open(far)
-                    case Stands(pulse):
-                        far.last = pulse
-                    case Heard(event):
-                        on_event(event)
-                    case Files(changes):
-                        claim = claim or Claim(cell.out)
-                        put(cell.out, changes)
-                    case Broke(error):
-                        raise error
+            async with aclosing(self._cluster.parcels(job, **self._needs(cell.config))) as parcels:
+                async for parcel in parcels:
+                    far.take(parcel)
         finally:
-            if claim is not None:
-                claim.close()
+            far.close()
             token[0].unlink(missing_ok=True)
+        if far.failed is not None:
+            raise far.failed
 
     def _needs(self, config: Config) -> dict[str, float]:
         """Cores and GPUs of a worker that runs this."""
@@ -115,15 +106,46 @@ class Remote:
 
 
 class _Far:
-    """A run that is elsewhere, for whoever looks at it or stops it."""
+    """A run that is elsewhere, for whoever looks at it or stops it; and what is sent of it."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.last: Pulse | None = None
+    def __init__(
+        self,
+        cluster: Cluster,
+        out: Path,
+        on_event: Callable[[Event], None],
+        on_open: Callable[[Watched], None],
+    ) -> None:
+        self.failed: BdplError | None = None
         self._cluster = cluster
+        self._out = out
+        self._on_event = on_event
+        self._on_open = on_open
+        self._last: Pulse | None = None
+        self._claim: Claim | None = None
+
+    def take(self, parcel: Parcel) -> None:
+        """Pass on, or write down, what was sent."""
+        match parcel:
+            case Opened():
+                self._on_open(self)
+            case Stands(pulse):
+                self._last = pulse
+            case Heard(event):
+                self._on_event(event)
+            case Files(changes):
+                self._claim = self._claim or Claim(self._out)
+                put(self._out, changes)
+            case Broke(error):
+                self.failed = error  # and its end is near: nobody cuts it off
+
+    def close(self) -> None:
+        """Leave its folder."""
+        if self._claim is not None:
+            self._claim.close()
 
     def pulse(self) -> Pulse | None:
         """How it stood when it last said so."""
-        return self.last
+        return self._last
 
     def halt(self) -> None:
         """Stop it, and with it all others."""
