@@ -99,16 +99,22 @@ def _ignored(event: Event) -> None:
 
 @asynccontextmanager
 async def opened(
-    config: Config, scorer: Scorer
+    config: Config, scorer: Scorer, patience: float = 0.0
 ) -> AsyncIterator[tuple[Cache | None, Member | None]]:
     """What a run shares with others: the response cache, for a scorer whose answers can be kept,
     and the membership in a budget group; None for what the configuration does not name.
 
+    Args:
+        config: of the run.
+        scorer: its model.
+        patience: seconds to wait for a group that cannot be asked.
+
     Raises:
         ConfigError: the path or address that was given can never work, or the group cannot be
             asked.
+        ProviderUnavailable: the group could not be asked for all of `patience`.
     """
-    async with exporting(config.run.telemetry), joined(config) as group:
+    async with exporting(config.run.telemetry), joined(config, patience) as group:
         cache = open_cache(config.run.cache) if isinstance(scorer, Keyed) else None
         try:
             if isinstance(cache, SharedCache):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -11,15 +13,16 @@ from uuid import uuid4
 
 from bdpl_async.budget import COUNTED, Amount
 from bdpl_async.config import Config
-from bdpl_async.errors import ConfigError, ProviderRefused
+from bdpl_async.errors import ConfigError, ProviderRefused, ProviderUnavailable
 from bdpl_async.sharing.address import Address, is_address
 from bdpl_async.sharing.link import Link, Unreachable
 from bdpl_async.sharing.member import Member, base_of
 
-__all__ = ["LIMITS", "Grant", "ask", "joined", "where"]
+__all__ = ["LIMITS", "Grant", "ask", "joined", "refuse_absent", "where"]
 
 LIMITS: Final = (*COUNTED, "rpm", "tpm")
 URL: Final = "BDPL_REDIS_URL"
+REST: Final = 1.0  # seconds before a Redis that is away is asked again
 FORGETFUL: Final = (
     "{address} keeps no append-only file: if it is restarted it may forget what the budget group"
     " has spent; set appendonly yes there"
@@ -82,11 +85,32 @@ async def ask(link: Link, name: str, what: str, limits: Mapping[str, float | Non
     Raises:
         ConfigError: the Redis refuses, cannot be reached, or may drop what it holds.
     """
-    words = [word for key, limit in limits.items() for word in (key, _word(limit))]
     try:
-        found = await link.run("grant", base_of(name), uuid4().hex, what, *words)
+        return await _asked(link, name, what, limits)
     except Unreachable as error:
         raise ConfigError(f"{link.key}: {link.address} cannot be used: {error}") from None
+
+
+async def refuse_absent(configs: Iterable[Config]) -> None:
+    """See to it that the groups that these name can be asked; once each.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    groups = {(config.group.name, *where(config)) for config in configs if config.group.name}
+    for name, key, address in groups:
+        link = Link(key, address)
+        try:
+            await ask(link, name, "see", {})
+        finally:
+            await link.close()
+
+
+async def _asked(
+    link: Link, name: str, what: str, limits: Mapping[str, float | None]
+) -> Grant | None:
+    words = [word for key, limit in limits.items() for word in (key, _word(limit))]
+    found = await link.run("grant", base_of(name), uuid4().hex, what, *words)
     new, grant, members, now, lasts, policy = found
     if policy.startswith(b"allkeys"):
         raise ConfigError(
@@ -115,13 +139,26 @@ async def ask(link: Link, name: str, what: str, limits: Mapping[str, float | Non
 
 
 @asynccontextmanager
-async def joined(config: Config) -> AsyncIterator[Member | None]:
+async def joined(
+    config: Config,
+    patience: float = 0.0,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[Member | None]:
     """The membership in the group that the configuration names; None if it names none.
 
     A group that is not there is made, with the run's own limits for its grant.
 
+    Args:
+        config: of the run.
+        patience: seconds to wait for a Redis that is away.
+        clock: monotonic seconds.
+        sleep: as `asyncio.sleep`.
+
     Raises:
         ConfigError: the group cannot be asked, or is not there and the run has no limits.
+        ProviderUnavailable: it could not be asked for all of `patience`.
     """
     name = config.group.name
     if name is None:
@@ -129,10 +166,34 @@ async def joined(config: Config) -> AsyncIterator[Member | None]:
             raise ConfigError("group.redis: no group is named", hint="give --budget-group NAME")
         yield None
         return
+    until = clock() + patience
+    while (member := await _tried(config, name, patience, clock() >= until)) is None:
+        await sleep(REST)
+    try:
+        yield member
+    finally:
+        await member.close()
+
+
+async def _tried(config: Config, name: str, patience: float, last: bool) -> Member | None:
+    """None for a Redis that is away, unless this is the last try."""
+    try:
+        return await _entered(config, name)
+    except Unreachable as error:
+        if not last:
+            return None
+        key, address = where(config)
+        text = f"{key}: {address} cannot be used: {error}"
+    if not patience:
+        raise ConfigError(text)
+    raise ProviderUnavailable(f"{text}, for {patience:g} s", hint="go on when it is back")
+
+
+async def _entered(config: Config, name: str) -> Member:
     async with AsyncExitStack() as stack:
         link = Link(*where(config))
         stack.push_async_callback(link.close)
-        grant = await ask(link, name, "join", _own_limits(config))
+        grant = await _asked(link, name, "join", _own_limits(config))
         if grant is None:
             raise ConfigError(
                 f"group.name: there is no budget group {name!r} at {link.address}",
@@ -143,13 +204,10 @@ async def joined(config: Config) -> AsyncIterator[Member | None]:
         member.notes = _notes(name, grant, link.address)
         try:
             await member.begin()
-        except (Unreachable, ProviderRefused) as error:
+        except ProviderRefused as error:
             raise ConfigError(f"{link.key}: {error.args[0]}") from None
         stack.pop_all()  # the member closes the link
-        try:
-            yield member
-        finally:
-            await member.close()
+    return member
 
 
 def _own_limits(config: Config) -> dict[str, float | None]:

@@ -28,6 +28,7 @@ from bdpl_async.tuning import follow, opened
 __all__ = ["Cell", "Connect", "Here", "Runner", "Watched", "find_cell", "naming", "run_cell"]
 
 Connect = Callable[[Config], AbstractAsyncContextManager[Scorer]]
+PATIENCE: Final = 60.0  # seconds for a budget group that was reached before
 HINT: Final = "give another folder as --out, or remove this one"
 Listener = Callable[[Event], None]
 
@@ -124,7 +125,10 @@ async def run_cell(
         return there
     cut_off = exists(cell.out / "run.toml")  # a run of this very cell
     with RunDir(cell.out, cell.config, resumed=cut_off) as folder:
-        async with connect(cell.config) as scorer, opened(cell.config, scorer) as (cache, group):
+        async with (
+            connect(cell.config) as scorer,
+            opened(cell.config, scorer, PATIENCE) as (cache, group),
+        ):
             run = await Run.open(cell.task, scorer, cache=cache, group=group, folder=folder)
             on_open(run)
             await follow(run, folder, on_event)

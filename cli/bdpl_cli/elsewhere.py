@@ -54,10 +54,13 @@ async def running(place: Place, configs: Sequence[Config]) -> AsyncIterator[Runn
         configs: of what is to be run.
 
     Raises:
-        ConfigError: the cluster cannot be used, or nobody can watch.
+        ConfigError: the cluster cannot be used, a budget group cannot be asked, or nobody can
+            watch.
     """
+    from bdpl_async.sharing.grants import refuse_absent
     from bdpl_async.telemetry.exporting import exporting
 
+    await refuse_absent(configs)
     async with exporting(place.telemetry):
         with _on(place, configs) as runner:
             yield runner
