@@ -32,7 +32,7 @@ from bdpl_async.result import Result
 from bdpl_async.studies.cells import Cell, Watched, run_cell
 from bdpl_async.task import Task
 from bdpl_cli.connecting import connected
-from bdpl_cli.elsewhere import refuse_address, threads_of
+from bdpl_cli.elsewhere import Place, refuse_address, threads_of
 from tests.workbench import write_task
 
 CONNECT = "bdpl_cli.connecting:connected"
@@ -356,3 +356,10 @@ async def test_a_failed_cell_is_heard_to_its_end(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no space"):
         await remote(Full(), cell_in(tmp_path), on_open=full)
     assert closed == [True, False]
+
+
+def test_a_place_is_said_as_it_was_given() -> None:
+    """So that the command that goes on with a sweep goes on there."""
+    assert Place().words() == []
+    there = Place("ray", "10.0.0.1:6379", "otlp").words()
+    assert there == ["--executor", "ray", "--address", "10.0.0.1:6379", "--telemetry", "otlp"]

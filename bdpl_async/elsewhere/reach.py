@@ -69,7 +69,8 @@ class Reach:
                 where = f"the Ray cluster at {self._address}" if self._address else "Ray"
                 raise ConfigError(
                     f"{self._setting}: {where} cannot be used: {first}",
-                    hint="see that it runs, with the same releases of Ray and Python as here",
+                    hint="see that it runs, with the same releases of Ray and Python as here; if it"
+                    " asks for a token, set RAY_AUTH_MODE=token",
                 ) from None
         self._ours = True
         return self

@@ -44,6 +44,13 @@ class Place(NamedTuple):
     address: str | None = None
     telemetry: str | None = None
 
+    def words(self) -> list[str]:
+        """The options that say so."""
+        options = {"--address": self.address, "--telemetry": self.telemetry}
+        if self.executor != "local":
+            options = {"--executor": self.executor, **options}
+        return [word for name, value in options.items() if value for word in (name, value)]
+
 
 @asynccontextmanager
 async def running(place: Place, configs: Sequence[Config]) -> AsyncIterator[Runner | None]:

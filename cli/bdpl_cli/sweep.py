@@ -53,21 +53,21 @@ def sweep(
     out, telemetry, *_ = [given.pop(key, None) for key in keys]
     plan = read_sweep(file, given=given, seeds=seeds, paths=PATHS)
     folder = SweepDir(Path(os.path.normpath(out)) if isinstance(out, str) else _out(plan), plan)
+    place = Place(executor, address, None if telemetry is None else str(telemetry))
     try:
-        place = Place(executor, address, None if telemetry is None else str(telemetry))
         if finish(_swept(folder, _Teller(len(plan.points), hushed), place)):
             _finish(folder, json)
             return 0
     except BrokenPipeError:  # nobody reads on
         raise
     except (BdplError, KeyboardInterrupt, OSError) as error:
-        _say_how_to_go_on(folder)
+        _say_how_to_go_on(folder, place)
         if isinstance(error, KeyboardInterrupt):
             return INTERRUPTED
         raise
     finally:
         folder.close()
-    _say_how_to_go_on(folder)
+    _say_how_to_go_on(folder, place)
     return INTERRUPTED
 
 
@@ -145,13 +145,13 @@ class _Teller:
             say(*wrapped(line))
 
 
-def _say_how_to_go_on(folder: SweepDir) -> None:
+def _say_how_to_go_on(folder: SweepDir, place: Place) -> None:
     """On stderr, where there is something to go on with."""
     if not (folder.path / "sweep.toml").exists():
         return
     done, cells = len(folder.rows), len(folder.sweep.points)
     file, out = folder.path / "sweep.toml", folder.path
-    command = shlex.join(["bdpl-async", "sweep", str(file), "--out", str(out)])
+    command = shlex.join(["bdpl-async", "sweep", str(file), "--out", str(out), *place.words()])
     say(f"bdpl-async: {done:,} of {cells:,} cells are done; go on with", f"  {command}")
 
 
