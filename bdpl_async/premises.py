@@ -8,7 +8,7 @@ from bdpl_async.records import Price
 from bdpl_async.scorer import Capabilities
 from bdpl_async.task import Task
 
-__all__ = ["price_of", "refuse_behind_mask"]
+__all__ = ["price_of", "refuse_behind_mask", "refuse_several"]
 
 
 def price_of(config: Config, name: str, capabilities: Capabilities) -> Price | None:
@@ -41,4 +41,17 @@ def refuse_behind_mask(task: Task) -> None:
         raise ConfigError(
             f"task.template: {what} {where}, and a causal model reads only what is before it",
             hint="write a template that ends in {mask}",
+        )
+
+
+def refuse_several(config: Config) -> None:
+    """See to it that a run has one model.
+
+    Raises:
+        ConfigError: the configuration names several.
+    """
+    if config.models:
+        raise ConfigError(
+            "models: several models are for compare and transfer",
+            hint="a run takes one, in [model]",
         )

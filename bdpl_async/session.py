@@ -28,7 +28,7 @@ from bdpl_async.losses import LOSSES, zero_one
 from bdpl_async.memory import Outcome
 from bdpl_async.methods import searches
 from bdpl_async.plan import Plan, Sizes, make_plan
-from bdpl_async.premises import price_of, refuse_behind_mask
+from bdpl_async.premises import price_of, refuse_behind_mask, refuse_several
 from bdpl_async.probing import probe
 from bdpl_async.records import Example, Prompt, Request, Text
 from bdpl_async.saving.diary import Diary
@@ -38,7 +38,6 @@ from bdpl_async.stake import Stake
 from bdpl_async.task import Split, Task
 from bdpl_async.telemetry.exporting import current
 from bdpl_async.terms import Terms
-from bdpl_async.unbuilt import refuse_unbuilt
 
 __all__ = ["Session"]
 
@@ -73,7 +72,7 @@ class Session:
             ConfigError: a budget in USD and no price, a template that this model cannot read, or
                 a calibration of what has no probabilities.
         """
-        refuse_unbuilt(config)
+        refuse_several(config)
         capabilities = capabilities_of(scorer)
         if capabilities.decides or config.model.readout == "text":
             refuse_decided(config, scorer.name)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bdpl_async.config import Config
+from bdpl_async.premises import refuse_several
 from bdpl_async.scorer import Scorer
-from bdpl_async.unbuilt import refuse_unbuilt
 from bdpl_cli.stderr import warn
 from bdpl_providers import connect
 
@@ -21,7 +21,7 @@ async def connected(config: Config, *, sends: bool = True) -> AsyncIterator[Scor
     Raises:
         ConfigError: a setting that is not built yet, or an unknown provider.
     """
-    refuse_unbuilt(config)
+    refuse_several(config)
     model = config.model
     async with connect(
         model.name,
