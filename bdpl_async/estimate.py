@@ -7,7 +7,7 @@ to learn. Nothing is sent. Every text that the run itself does not repeat is tak
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
@@ -157,8 +157,16 @@ async def estimate(
         test=plan.test,
         batch=gate.capabilities.batch,
         exact=gate.capabilities.exact,
-        notes=(*gate.capabilities.notes, *plan.notes),
+        notes=(*gate.capabilities.notes, *plan.notes, *_group_notes(session.config)),
     )
+
+
+def _group_notes(config: Config) -> Iterator[str]:
+    """Others draw on a group's budget, and an estimate asks nobody."""
+    if (name := config.group.name) is not None:
+        yield (
+            f"what the budget group {name!r} has left is not looked at: see bdpl-async group {name}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,3 +278,10 @@ def test_more_money_buys_nothing_where_another_limit_is_reached_first(capsys: Ca
     loose = estimate(capsys, *PRICED, "--max-usd", "1", "--max-prompts", "900000").out
     assert "by itself buys about" in loose
     assert "by itself" not in estimate(capsys, *PRICED, "--max-usd", "1").out
+
+
+def test_a_budget_group_is_not_asked_and_that_is_said(capsys: Capsys) -> None:
+    """An estimate goes nowhere, so what a group has left is not in it."""
+    found = document(capsys, "--budget-group", "team", "--budget-redis", "redis://h")
+    note = "what the budget group 'team' has left is not looked at: see bdpl-async group team"
+    assert found["notes"] == [note]
